@@ -6,6 +6,7 @@ import dagster as dg
 
 from tastemaker.monitoring import job_runs
 from tastemaker.plugins.discovery import Plugins
+from tastemaker_pipelines.automation.data_versions import with_code_version
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset, has_ablations
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
 from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
@@ -59,33 +60,36 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
     )
     with_ablations = [plugin for plugin in plugins.sound if has_ablations(plugin)]
     return dg.Definitions(
-        assets=[
-            retention,
-            landed_events,
-            reported_rows,
-            served_requests,
-            landed_feedback,
-            gate,
-            feature_skew,
-            feature_snapshots,
-            feature_registry,
-            online_features,
-            *map(backtest_asset, plugins.sound),
-            *broken_assets(plugins.broken),
-            *map(ablation_asset, with_ablations),
-            leaderboard_asset([*names, *broken_names(plugins.broken)]),
-            *map(model_asset, plugins.sound),
-            champion_asset(names),
-            learned_states,
-            attributed_impressions,
-            product_metrics,
-            experiment_looks,
-            reward_figures,
-            drift_report,
-            data_quality_report,
-            ranking_report,
-            installed_packages,
-        ],
+        assets=dg.map_asset_specs(
+            with_code_version,
+            [
+                retention,
+                landed_events,
+                reported_rows,
+                served_requests,
+                landed_feedback,
+                gate,
+                feature_skew,
+                feature_snapshots,
+                feature_registry,
+                online_features,
+                *map(backtest_asset, plugins.sound),
+                *broken_assets(plugins.broken),
+                *map(ablation_asset, with_ablations),
+                leaderboard_asset([*names, *broken_names(plugins.broken)]),
+                *map(model_asset, plugins.sound),
+                champion_asset(names),
+                learned_states,
+                attributed_impressions,
+                product_metrics,
+                experiment_looks,
+                reward_figures,
+                drift_report,
+                data_quality_report,
+                ranking_report,
+                installed_packages,
+            ],
+        ),
         resources={"workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
         jobs=[everything],

@@ -13,6 +13,7 @@ import dagster as dg
 from tastemaker.evaluation.failures import reason_of
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import CONFIG_TAG, config_version, version_of
 
 Result = dg.MaterializeResult[None]
 
@@ -35,34 +36,52 @@ def headline(plugin: Plugin) -> str:
     return next(iter((plugin.recommender.__doc__ or "").strip().splitlines()), plugin.name)
 
 
-def attempt(opened: Workspace, check: str, model: str, work: Callable[[], Mapping[str, Any]]) -> Result:
+def attempt(
+    opened: Workspace, check: str, plugin: Plugin, made: str, work: Callable[[], Mapping[str, Any]]
+) -> Result:
     """Do the work of one model's asset.
 
     Args:
         opened: Says whether the model takes part.
         check: Name of the asset's check.
-        model: Name of the model.
+        plugin: The model.
+        made: Key of the metadata that identifies what was made: it is the asset's data version.
         work: Returns the asset's metadata.
 
     Returns:
         The asset with what `work` returned and a passed check; or if `work` raises, with the reason and a
         failed check.
     """
-    if not opened.takes_part(model):
+    if not opened.takes_part(plugin.name):
         return left_out(check)
+    tags = {CONFIG_TAG: config_version(opened, plugin)}
     try:
         facts = work()
     except Exception as error:
-        return failed(check, reason_of(model, error))
+        return failed(check, reason_of(plugin.name, error), tags)
     return dg.MaterializeResult(
-        metadata=facts, check_results=[dg.AssetCheckResult(passed=True, check_name=check)]
+        metadata=facts,
+        check_results=[dg.AssetCheckResult(passed=True, check_name=check)],
+        data_version=dg.DataVersion(facts[made]),
+        tags=tags,
     )
 
 
-def failed(check: str, reason: str) -> Result:
-    """Return the asset of a model that failed, with its failed check."""
+def failed(check: str, reason: str, tags: Mapping[str, str] | None = None) -> Result:
+    """Return the asset of a model that failed, with its failed check.
+
+    Args:
+        check: Name of the asset's check.
+        reason: Why it failed.
+        tags: Tags of the materialization.
+    """
     result = dg.AssetCheckResult(passed=False, check_name=check, description=reason)
-    return dg.MaterializeResult(metadata={"failed": reason}, check_results=[result])
+    return dg.MaterializeResult(
+        metadata={"failed": reason},
+        check_results=[result],
+        data_version=version_of("failed", reason),
+        tags=tags,
+    )
 
 
 def failure(result: Result) -> str:
@@ -75,4 +94,5 @@ def left_out(check: str) -> Result:
     return dg.MaterializeResult(
         metadata={"left_out": "by models.enabled or models.disabled in the settings"},
         check_results=[dg.AssetCheckResult(passed=True, check_name=check)],
+        data_version=version_of("left out"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -42,9 +42,14 @@ class Outcome:
     run_id: str
     success: bool
     steps: dict[str, Step]
+    trained: tuple[str, ...] | None = None
+    """Models with a new version; None if no version was to be trained."""
 
 
 Listener = Callable[[Step], None]
+
+MODELS = "models"
+"""Prefix of the keys of assets that are versions."""
 
 
 def run(
@@ -79,6 +84,8 @@ def run(
     graph = job.asset_layer.asset_graph
     keys = sorted(EVERYTHING.resolve(graph)) if select is None else _selected(graph, select)
     steps: dict[str, Step] = {}
+    has_models = any(key.path[0] == MODELS for key in keys)
+    known = {version.id for version in workspace.open().registry.list()} if has_models else set()
     run_id = str(uuid.uuid4())
     with open_instance(settings) as instance:
         end_lost_runs(settings, instance)
@@ -94,7 +101,15 @@ def run(
     if select is None:
         engine = workspace.open().engine
         record_job_run(engine, run_id, ALL_ASSETS, succeeded=result.success, ended_at=datetime.now(UTC))
-    return Outcome(run_id, result.success and not _failed(steps), steps)
+    trained = _trained(steps, known) if has_models else None
+    return Outcome(run_id, result.success and not _failed(steps), steps, trained)
+
+
+def _trained(steps: Mapping[str, Step], known: Collection[str]) -> tuple[str, ...]:
+    """Return the models of which a step has made a version that is not among the known ones."""
+    of_models = [step for step in steps.values() if step.name.startswith(f"{MODELS}/")]
+    made = {step.name.removeprefix(f"{MODELS}/"): step.facts.get("version") for step in of_models}
+    return tuple(sorted(model for model, version in made.items() if version and version not in known))
 
 
 def _failed(steps: Mapping[str, Step]) -> list[Step]:

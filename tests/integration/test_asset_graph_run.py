@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from sqlalchemy import select
 
 from support import small_shop
@@ -16,6 +17,9 @@ from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.plugins.discovery import find
 from tastemaker.storage.tables import backtests, ingested_days, promotions, versions
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.definitions import EVERYTHING, build_defs
+from tastemaker_pipelines.instance import open_instance
+from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.run import Outcome, run
 
 # Feast and Evidently import deprecated modules.
@@ -29,12 +33,27 @@ def rows(workspace: Workspace, table: Any) -> list[Any]:
         return [{name: value for name, value in row.items() if name != "listed_at"} for row in found]
 
 
+def data_versions(workspace: Workspace) -> dict[str, str]:
+    """The data version of each asset that the run made."""
+    graph = build_defs(LazyWorkspace(workspace.settings)).resolve_asset_graph()
+    with open_instance(workspace.settings) as instance:
+        keys = EVERYTHING.resolve(graph)
+        events = {key: instance.get_latest_materialization_event(key) for key in keys}
+    materialized = {key: event.asset_materialization for key, event in events.items() if event}
+    return {
+        key.to_user_string(): (made.tags or {})[DATA_VERSION_TAG]
+        for key, made in materialized.items()
+        if made
+    }
+
+
 def test_a_run_ends_well_and_every_step_says_what_it_did(finished: tuple[Workspace, Outcome]) -> None:
     _, outcome = finished
     assert {
         step.name: (step.state, step.problem) for step in outcome.steps.values() if step.state != "done"
     } == {}
     assert outcome.success
+    assert outcome.trained == tuple(sorted(find().names))
     assert all(step.facts for step in outcome.steps.values())
 
 
@@ -81,8 +100,11 @@ def test_a_second_run_does_nothing_again(finished: tuple[Workspace, Outcome]) ->
     workspace, _ = finished
     tables = (backtests, versions, promotions, ingested_days)
     before = [rows(workspace, table) for table in tables]
+    made = data_versions(workspace)
     outcome = run(workspace.settings)
     assert outcome.success
+    assert outcome.trained == ()
+    assert data_versions(workspace) == made
     assert [rows(workspace, table) for table in tables] == before
     assert outcome.steps["landed_events"].facts["days_read"] == 0
 

@@ -112,6 +112,10 @@ def carry_out(
         for warning in (value for name, value in step.facts.items() if name.endswith("warning")):
             console.print(f"[yellow]note:[/] {escape(str(warning))}", highlight=False, soft_wrap=True)
     failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
+    if outcome.trained:
+        console.print(f"trained: {', '.join(outcome.trained)}", highlight=False, soft_wrap=True)
+    elif outcome.trained is not None and not failed:
+        console.print("nothing was trained: no model has new data, code or config", highlight=False)
     if failed:
         console.print(
             f"[red]failed:[/] {', '.join(failed)}. Fix the cause and run again: finished work is kept."
@@ -142,5 +146,6 @@ def _as_json(outcome: Outcome) -> str:
         for step in outcome.steps.values()
     ]
     return strict_json.dumps(
-        {"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, default=str
+        {"run_id": outcome.run_id, "success": outcome.success, "trained": outcome.trained, "steps": steps},
+        default=str,
     )

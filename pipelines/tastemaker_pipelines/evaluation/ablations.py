@@ -4,6 +4,7 @@ import dagster as dg
 
 from tastemaker.plugins import Recommender
 from tastemaker.plugins.discovery import Plugin
+from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -27,7 +28,7 @@ def ablation_asset(plugin: Plugin) -> dg.AssetsDefinition:
         kinds={"html"},
         owners=[MODEL_TEAM],
         pool=TRAINING_POOL,
-        code_version=plugin.version,
+        code_version=model_code_version(plugin),
         description=(
             f"What each feature of {plugin.name} contributes to the metric and costs per request: the model "
             "is fitted without each of them in turn."

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from tastemaker.html import index
+from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import PRODUCT_TEAM, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -34,7 +35,10 @@ def leaderboard_asset(models: Sequence[str]) -> dg.AssetsDefinition:
             board.plot(picture)
             index.include(page, reports)
         best = board.rows[0]
+        compared = [(row.backtest.id, row.verdict) for row in board.rows]
+        failures = [(one.model, one.reason) for one in board.failures]
         return dg.MaterializeResult(
+            data_version=version_of(board.metric, compared, failures),
             metadata={
                 "best": best.model,
                 board.metric: best.backtest.metrics[board.metric].value,
@@ -43,7 +47,7 @@ def leaderboard_asset(models: Sequence[str]) -> dg.AssetsDefinition:
                 "failed": ", ".join(one.model for one in board.failures) or "none",
                 "page": dg.MetadataValue.path(str(page.resolve())),
                 "plot": dg.MetadataValue.md(_embedded(picture)),
-            }
+            },
         )
 
     return leaderboard

@@ -7,6 +7,7 @@ import dagster as dg
 
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.model_checks import (
     Result,
@@ -34,7 +35,7 @@ def backtest_asset(plugin: Plugin) -> dg.AssetsDefinition:
         kinds={"python"},
         owners=[MODEL_TEAM],
         pool=TRAINING_POOL,
-        code_version=plugin.version,
+        code_version=model_code_version(plugin),
         check_specs=check_spec(CHECK, "backtests", plugin.name, CHECKED),
         description=(
             f"{headline(plugin)} Fitted on the training window and evaluated on the period after it: "
@@ -45,7 +46,7 @@ def backtest_asset(plugin: Plugin) -> dg.AssetsDefinition:
         with readable_failures():
             opened = workspace.open()
             opened.split()
-        result = attempt(opened, CHECK, plugin.name, lambda: _evaluate(context, opened, plugin))
+        result = attempt(opened, CHECK, plugin, "backtest", lambda: _evaluate(context, opened, plugin))
         if reason := failure(result):
             workspace.failed[context.run.run_id, plugin.name] = reason
         yield result

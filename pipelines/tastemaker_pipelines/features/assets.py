@@ -9,6 +9,7 @@ import dagster as dg
 from tastemaker.errors import GateError
 from tastemaker.features.snapshot_path import Kind
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import snapshots_version
 from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -72,6 +73,7 @@ def feature_snapshots(
             context.log.warning(warning)
         yield dg.MaterializeResult(
             asset_key=ASSETS[kind],
+            data_version=snapshots_version(opened, kind, cuts),
             metadata={
                 "rows": rows[kind],
                 "snapshots": len(cuts),

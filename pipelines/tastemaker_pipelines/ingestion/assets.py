@@ -6,6 +6,7 @@ import dagster as dg
 
 from tastemaker.data.source_period import Period, kept
 from tastemaker.errors import TastemakerError
+from tastemaker_pipelines.automation.data_versions import landed_version
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, log_progress, readable_failures
 from tastemaker_pipelines.old_runs import delete_old_runs
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -79,6 +80,7 @@ def landed_events(
     if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name), landed.stray, *read])):
         context.log.warning(warning)
     return dg.MaterializeResult(
+        data_version=landed_version(opened.lake, source.name),
         metadata={
             "rows": landed.rows,
             "days_read": len(landed.days),
@@ -92,7 +94,7 @@ def landed_events(
             "rows_not_covered": landed.outside.rows,
             **({"source_changes": "; ".join(changes)} if changes else {}),
             **({"warning": warning} if warning else {}),
-        }
+        },
     )
 
 

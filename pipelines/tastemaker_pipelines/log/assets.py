@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tastemaker_pipelines.automation.data_versions import LOG_TABLES, files_version, landed_version
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -50,8 +51,10 @@ def served_requests(
             drained = collect(opened.settings, opened.lake)
         except DatabaseUnavailable as error:
             context.log.warning(str(error))
-            return dg.MaterializeResult(metadata={"away": error.problem})
-    return dg.MaterializeResult(metadata=drained._asdict())
+            facts: dict[str, str | int] = {"away": error.problem}
+        else:
+            facts = drained._asdict()
+    return dg.MaterializeResult(metadata=facts, data_version=files_version(opened.lake, *LOG_TABLES))
 
 
 @dg.asset(
@@ -67,7 +70,7 @@ def served_requests(
 )
 def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """Copy the feedback of the log to where validation reads it."""
-    from tastemaker.event_log.feedback_source import land_feedback
+    from tastemaker.event_log.feedback_source import CALLERS_PART, FEEDBACK_SOURCE, land_feedback
     from tastemaker.privacy.retention import first_day
 
     with readable_failures():
@@ -77,4 +80,5 @@ def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             first_day=first_day(opened.settings.privacy.events_days),
             source=opened.settings.source,
         )
-    return dg.MaterializeResult(metadata=landed._asdict())
+    version = landed_version(opened.lake, FEEDBACK_SOURCE, CALLERS_PART)
+    return dg.MaterializeResult(metadata=landed._asdict(), data_version=version)

@@ -5,6 +5,7 @@ import dagster as dg
 from tastemaker.errors import RegistryError
 from tastemaker.registry import Version
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import files_version, version_of
 from tastemaker_pipelines.common import DATA_TEAM, PRODUCT_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.log.assets import served_requests
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -30,7 +31,8 @@ def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult
         found = attribute(opened.lake, opened.problem)
         opened.lake.write("attributed_impressions", found.impressions)
         opened.lake.write("attributed_feedback", found.feedback)
-    return dg.MaterializeResult(metadata=found.summary())
+    version = files_version(opened.lake, "attributed_impressions", "attributed_feedback")
+    return dg.MaterializeResult(metadata=found.summary(), data_version=version)
 
 
 @dg.asset(
@@ -88,7 +90,7 @@ def reward_figures(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         opened = workspace.open()
         rows = store_reward_figures(opened.lake, opened.problem, opened.engine)
     figures = {f"{row['model']} {row['period']}": row["value"] for row in rows}
-    return dg.MaterializeResult(metadata={"figures": len(rows), **figures})
+    return dg.MaterializeResult(metadata={"figures": len(rows), **figures}, data_version=version_of(figures))
 
 
 @dg.asset(
@@ -128,13 +130,14 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             user_columns=columns,
         )
     return dg.MaterializeResult(
+        data_version=version_of(version.id, report.summary),
         metadata={
             "requests": report.summary["requests"],
             "verdict": report.summary["verdict"],
             "model": version.model,
             "version": version.id,
             "page": dg.MetadataValue.path(str(report.path)),
-        }
+        },
     )
 
 

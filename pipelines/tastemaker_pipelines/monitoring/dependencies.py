@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -23,4 +24,7 @@ def installed_packages(
         changes = dependencies.record(workspace.open().engine, "packages", "installed", state)
     for change in changes:
         context.log.warning(change)
-    return dg.MaterializeResult(metadata={"packages": len(state), "changes": "; ".join(changes) or "none"})
+    return dg.MaterializeResult(
+        metadata={"packages": len(state), "changes": "; ".join(changes) or "none"},
+        data_version=version_of(state),
+    )

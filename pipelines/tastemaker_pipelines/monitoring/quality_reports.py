@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import DATA_TEAM, MODEL_TEAM, readable_failures
 from tastemaker_pipelines.ingestion.assets import landed_events
 from tastemaker_pipelines.log.assets import landed_feedback
@@ -30,11 +31,12 @@ def data_quality_report(workspace: WorkspaceResource) -> dg.MaterializeResult[No
     if report is None:
         return dg.MaterializeResult(metadata={"note": "no day was ingested yet"})
     return dg.MaterializeResult(
+        data_version=version_of(report.summary),
         metadata={
             "rows": report.summary["rows"],
             "verdict": report.summary["verdict"],
             "page": dg.MetadataValue.path(str(report.path)),
-        }
+        },
     )
 
 
@@ -58,10 +60,11 @@ def ranking_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata={"note": made})
     version, report = made
     return dg.MaterializeResult(
+        data_version=version_of(version.id, report.summary),
         metadata={
             "verdict": report.summary["verdict"],
             "model": version.model,
             "version": version.id,
             "page": dg.MetadataValue.path(str(report.path)),
-        }
+        },
     )

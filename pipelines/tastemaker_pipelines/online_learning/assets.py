@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
 from tastemaker_pipelines.log.assets import served_requests
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -36,4 +37,6 @@ def learned_states(
                 context.log.info(str(busy))
                 learned[version.model] = "left to the learner that follows"
         store_learned_lists(opened)
-    return dg.MaterializeResult(metadata={"versions": len(learned), **learned})
+    return dg.MaterializeResult(
+        metadata={"versions": len(learned), **learned}, data_version=version_of(learned)
+    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -29,12 +30,13 @@ def champion_asset(models: Sequence[str]) -> dg.AssetsDefinition:
             promotion = promote_best(opened)
         version = promotion.version
         return dg.MaterializeResult(
+            data_version=version_of(version and version.id),
             metadata={
                 "model": version.model if version else f"{opened.problem.baseline} (no champion yet)",
                 "why": promotion.why,
                 "version": version.id if version else "",
             }
-            | ({} if promotion.warning is None else {"warning": promotion.warning})
+            | ({} if promotion.warning is None else {"warning": promotion.warning}),
         )
 
     return champion

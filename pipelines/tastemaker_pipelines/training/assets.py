@@ -8,6 +8,7 @@ import dagster as dg
 from tastemaker.evaluation.failures import reason_of
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.model_checks import Result, attempt, check_spec, failed, headline
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -25,7 +26,7 @@ def model_asset(plugin: Plugin) -> dg.AssetsDefinition:
         kinds={"python"},
         owners=[MODEL_TEAM],
         pool=TRAINING_POOL,
-        code_version=plugin.version,
+        code_version=model_code_version(plugin),
         check_specs=check_spec(CHECK, "models", plugin.name, "A version for the current data is registered."),
         description=f"{headline(plugin)} Fitted on all data until now: a version that may be served.",
     )
@@ -36,7 +37,7 @@ def model_asset(plugin: Plugin) -> dg.AssetsDefinition:
         if reason := workspace.failed.get((context.run.run_id, plugin.name)):
             yield failed(CHECK, f"there is no new version, for the backtest failed: {reason}")
         else:
-            yield attempt(opened, CHECK, plugin.name, lambda: _fit(opened, plugin))
+            yield attempt(opened, CHECK, plugin, "version", lambda: _fit(opened, plugin))
 
     return model
 

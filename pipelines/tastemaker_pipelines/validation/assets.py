@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from tastemaker.data.lake import Lake
+from tastemaker.data.tables import HISTORY
 from tastemaker.data.validation.admission import Published
 from tastemaker.data.validation.gate import GateCounts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.data_versions import files_version
 from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, log_progress, readable_failures
 from tastemaker_pipelines.ingestion.assets import landed_events
 from tastemaker_pipelines.log.assets import landed_feedback
@@ -101,7 +104,7 @@ def gate(
     warning = "; ".join(filter(None, [misfits, *published[-1].warnings]))
     if warning:
         context.log.warning(warning)
-    yield from _materialized(published[-1].tables, total, pages, warning)
+    yield from _materialized(opened.lake, published[-1].tables, total, pages, warning)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key="events",
@@ -147,16 +150,22 @@ def _sources(opened: Workspace) -> list[str]:
 
 
 def _materialized(
-    tables: dict[str, GateCounts], total: GateCounts, pages: list[str], warning: str
+    lake: Lake, tables: dict[str, GateCounts], total: GateCounts, pages: list[str], warning: str
 ) -> Iterator[dg.MaterializeResult[None]]:
     for table, counts in {**tables, "events": total}.items():
         noted = {"warning": warning} if table == "events" and warning else {}
-        yield dg.MaterializeResult(asset_key=table, metadata={**_facts(counts), **noted})
+        files = (table, HISTORY) if table == "items" else (table,)
+        yield dg.MaterializeResult(
+            asset_key=table,
+            metadata={**_facts(counts), **noted},
+            data_version=files_version(lake, *files),
+        )
     reasons = "\n".join(
         f"| {rule} | {rows:,} |" for rule, rows in sorted(total.quarantined.items(), key=lambda one: -one[1])
     )
     yield dg.MaterializeResult(
         asset_key="quarantine",
+        data_version=files_version(lake, "quarantine"),
         metadata={
             "rows": total.refused,
             "reasons": dg.MetadataValue.md(f"| reason | rows |\n|---|---:|\n{reasons}"),
