@@ -165,7 +165,7 @@ def _table(known: dict[str, Any], schema: pa.Schema, n: int) -> pa.Table:
 def measure(home: Path, units: int) -> dict[str, Any]:
     """Read the units and take 14 looks in this process."""
     problem, plan = load_problem(home / "problem.yaml"), design(units)
-    query = UnitQuery.of(plan, 0, "user", problem, started_at=_START)
+    query = UnitQuery.of(plan, range(1), "user", problem, started_at=_START)
     start, cpu = time.perf_counter(), time.process_time()
     with Lake(home / "lake").connect() as connection:
         table = read_units(connection, query, problem, NOW)

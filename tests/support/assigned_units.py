@@ -6,9 +6,13 @@ from pathlib import Path
 
 from support.experiment_plans import experiment, plan_of, users
 from tastemaker.experiments.assignment import Assigned, Assigner, Units
-from tastemaker.experiments.plan import BUCKETS, ControlPlan, Holdout, Namespace, Variant
+from tastemaker.experiments.plan import BUCKETS, ControlPlan, EarlierEpoch, Holdout, Namespace, Variant
 
 THIRDS = (Variant("control", 0, 333_333), Variant("b", 400_000, 700_000), Variant("c", 700_000, BUCKETS))
+EARLIER = (
+    EarlierEpoch(4, 100_000, {"control": (0, 500_000), "treatment": (500_000, BUCKETS)}),
+    EarlierEpoch(5, 350_000, {"control": (0, 100_000), "treatment": (100_000, 900_000)}),
+)
 IDS = users(10_000)
 UNITS = [
     Units(
@@ -22,7 +26,8 @@ UNITS = [
 
 
 def rich_plan() -> ControlPlan:
-    """Experiments of all units, split claims, gaps between variants, ramps, holdouts, a killed one."""
+    """Experiments of all units, split claims, gaps between variants, ramps, holdouts, a killed one, and a
+    bandit in its third epoch."""
     return plan_of(
         experiment("a", claim=((0, 300_000), (500_000, 600_000)), variants=THIRDS, epoch=2),
         experiment("b", claim=((300_000, 500_000), (600_000, BUCKETS)), enrolment=200_000),
@@ -30,12 +35,14 @@ def rich_plan() -> ControlPlan:
         experiment("of_sessions", "session", variants=THIRDS),
         experiment("of_requests", "request", claim=((1, 999_999),)),
         experiment("killed", "cart", killed=True),
+        experiment("bandit", "basket", kind="bandit", epoch=7, enrolment=800_000, earlier=EARLIER),
         namespaces=(
             Namespace("home", "user", "ns-home"),
             Namespace("device", "device", "ns-device"),
             Namespace("session", "session", "ns-session"),
             Namespace("request", "request", "ns-request"),
             Namespace("cart", "user", "ns-cart"),
+            Namespace("basket", "user", "ns-basket"),
         ),
         holdouts=(
             Holdout("all", "user", "held", 50_000),

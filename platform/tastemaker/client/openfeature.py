@@ -134,7 +134,10 @@ class ExperimentProvider(AbstractProvider):
         details = FlagResolutionDetails(
             default,
             reason=_REASONS.get(outcome.reason, Reason.DEFAULT),
-            flag_metadata={"decision": outcome.reason, "epoch": experiment.epoch},
+            flag_metadata={
+                "decision": outcome.reason,
+                "epoch": outcome.assigned.epoch if outcome.assigned else experiment.epoch,
+            },
         )
         if outcome.assigned is not None:
             details.variant = outcome.assigned.variant

@@ -91,7 +91,7 @@ class PlanRoutes:
             return PlannedRoute(None, self._default, shadows)
         experiment, control = self._experiments[chosen.experiment], self._controls[chosen.experiment]
         own = Candidate(chosen.service or "", chosen.variant)
-        if _is_tripped(trips.get(chosen.experiment), chosen):
+        if _is_tripped(trips.get(experiment.name), experiment, chosen.variant):
             return PlannedRoute(chosen, (control,), shadows, missed=own)
         if experiment.kind == "interleaving":
             others = [one for one in experiment.variants if one.name != experiment.control]
@@ -119,5 +119,6 @@ def _control(experiment: PlannedExperiment) -> Candidate | None:
     return None if service is None else Candidate(service, experiment.control)
 
 
-def _is_tripped(tripped: TrippedExperiment | None, assigned: Assigned) -> bool:
-    return tripped is not None and tripped.epoch == assigned.epoch and assigned.variant in tripped.trips
+def _is_tripped(tripped: TrippedExperiment | None, experiment: PlannedExperiment, variant: str) -> bool:
+    """Return whether a variant lost its traffic, also that of a bandit's units from earlier epochs."""
+    return tripped is not None and tripped.epoch == experiment.epoch and variant in tripped.trips

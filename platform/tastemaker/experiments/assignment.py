@@ -7,6 +7,9 @@
     enrolment   bucket(salt + "/enrol", unit) < enrolment                 else "not_enrolled"
     variant     bucket(salt + "/variant/" + epoch, unit) in [start, end)  else "no_variant"
 
+The epoch is the experiment's. A bandit's epochs enrol buckets of their own: there it is the epoch in whose
+buckets the unit is, so that it keeps its variant when the shares change.
+
 Each coordinate has a salt of its own, so they are independent: who is enrolled says nothing about the
 variant, and a raised enrolment moves no unit from one variant to another. It is arithmetic of integers with a
 hash that databases have, too.
@@ -19,14 +22,14 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tastemaker.experiments.coordinate import Coordinate, bucket, forced_key
 from tastemaker.experiments.enrolled_units import EnrolledUnits
-from tastemaker.experiments.plan import BUCKETS, ControlPlan, Namespace, PlannedExperiment
+from tastemaker.experiments.plan import ControlPlan, EpochDraw, Namespace, PlannedExperiment
 from tastemaker.experiments.plan_checks import check_plan
 from tastemaker.experiments.targeting import Facts, compiled
 
@@ -118,7 +121,7 @@ class Assigner:
         """
         held_out = self._held_out(units) if self._holdouts else ()
         found = []
-        for place, surfaces, others, open_to_all in self._groups:
+        for place, surfaces, others, single in self._groups:
             unit = units[place]
             if not unit:
                 continue
@@ -129,8 +132,15 @@ class Assigner:
                     found.append(assigned)
             if held_out:
                 continue
-            for admits, salted, edges, owners in open_to_all:  # Coordinate.owner, without its call
-                if admits is None or admits(facts):
+            for admits, limits, salted, edges, owners in single:  # Coordinate.owner, without its call
+                if admits is not None and not admits(facts):
+                    continue
+                for limited, first, end in limits:
+                    hashed = limited()
+                    hashed.update(in_bytes)
+                    if not first <= hashed.digest() < end:
+                        break
+                else:
                     hashed = salted()
                     hashed.update(in_bytes)
                     chosen = owners[bisect_right(edges, hashed.digest())]
@@ -201,7 +211,7 @@ class Assigner:
         in_bytes = unit.encode()
         if forced is not None or surface.claims.owner(in_bytes) is not experiment:
             return AssignmentOutcome(experiment.name, "elsewhere")
-        if not experiment.is_enrolled(unit, in_bytes):
+        if experiment.draw_of(unit, in_bytes) is None:
             return AssignmentOutcome(experiment.name, "not_enrolled")
         assigned = experiment.assigned(unit, in_bytes)
         return AssignmentOutcome(experiment.name, "assigned" if assigned else "no_variant", assigned)
@@ -213,10 +223,16 @@ _new = tuple.__new__
 """_new(Assigned, chosen + (unit,)) takes half the time of Assigned(*chosen, unit)."""
 
 
-_Draw = tuple[
-    Callable[[Facts], bool] | None, Callable[[], "hashlib._Hash"], list[bytes], list[_Chosen | None]
+_Salted = Callable[[], "hashlib._Hash"]
+_Single = tuple[
+    Callable[[Facts], bool] | None,
+    list[tuple[_Salted, bytes, bytes]],
+    _Salted,
+    list[bytes],
+    list[_Chosen | None],
 ]
-"""The targeting of an experiment, and the hash, edges and owners of its variants."""
+"""An experiment that is alone in its namespace: its targeting, the hashes of claim and enrolment with their
+first digest and the one after the last, and hash, edges and owners of its variants."""
 
 
 class _Compiled:
@@ -226,23 +242,22 @@ class _Compiled:
         self.name, self.namespace, self.killed = plan.name, plan.namespace, plan.killed
         self.claim = plan.claim
         self.admits = compiled(plan.targeting)
-        buckets = sum(one.end - one.start for one in plan.variants)
-        chosen: dict[str, _Chosen] = {
-            one.name: (plan.name, plan.epoch, one.name, (one.end - one.start) / buckets, one.service)
-            for one in plan.variants
-        }
+        services = {one.name: one.service for one in plan.variants}
         self.forced: dict[str, _Chosen] = {
-            key: (plan.name, plan.epoch, name, None, chosen[name][-1]) for key, name in plan.forced.items()
+            key: (plan.name, plan.epoch, name, None, services[name]) for key, name in plan.forced.items()
         }
-        self._enrolment = Coordinate(f"{plan.salt}/enrol", [(0, plan.enrolment, True)])
-        self._enrolled = (
+        self.enrolled = (
             None if plan.enrolled is None or plan.killed else EnrolledUnits(folder / plan.enrolled, plan.salt)
         )
-        self.enrols_all = self._enrolled is None and plan.enrolment == BUCKETS
-        self.variants = Coordinate(
-            f"{plan.salt}/variant/{plan.epoch}",
-            [(one.start, one.end, chosen[one.name]) for one in plan.variants],
+        self.enrolment = Coordinate(
+            f"{plan.salt}/enrol",
+            [
+                (one.first, one.end, _variants(plan, one, services))
+                for one in plan.draws
+                if one.first < one.end
+            ],
         )
+        """Its owners are the variant coordinates of the epochs."""
 
     def as_killed(self) -> _Compiled:
         """Return this experiment with all its units on the default."""
@@ -250,17 +265,30 @@ class _Compiled:
         other.killed = True
         return other
 
-    def is_enrolled(self, unit: str, in_bytes: bytes) -> bool:
-        if self._enrolled is not None:
-            return unit in self._enrolled
-        return self._enrolment.owner(in_bytes) is not None
+    def draw_of(self, unit: str, in_bytes: bytes) -> Coordinate[_Chosen] | None:
+        """Return the variants of the epoch that a unit is enrolled in; None if it is in none."""
+        if self.enrolled is not None and unit not in self.enrolled:
+            return None
+        return self.enrolment.owner(in_bytes)
 
     def assigned(self, unit: str, in_bytes: bytes) -> Assigned | None:
         """Return what a unit of the experiment's claim gets; None if it is not enrolled or has no variant."""
-        if not self.enrols_all and not self.is_enrolled(unit, in_bytes):
-            return None
-        chosen = self.variants.owner(in_bytes)
+        draw = self.draw_of(unit, in_bytes)
+        chosen = None if draw is None else draw.owner(in_bytes)
         return None if chosen is None else _new(Assigned, chosen + (unit,))  # noqa: RUF005
+
+
+def _variants(
+    plan: PlannedExperiment, draw: EpochDraw, services: Mapping[str, str | None]
+) -> Coordinate[_Chosen]:
+    buckets = sum(end - start for start, end in draw.variants.values())
+    return Coordinate(
+        f"{plan.salt}/variant/{draw.epoch}",
+        [
+            (start, end, (plan.name, draw.epoch, name, (end - start) / buckets, services[name]))
+            for name, (start, end) in draw.variants.items()
+        ],
+    )
 
 
 class _Surface:
@@ -278,9 +306,18 @@ class _Surface:
         """The experiment that claims all buckets."""
 
     @property
-    def open_to_all(self) -> _Compiled | None:
-        """The experiment that claims and enrols all units of the namespace and forces none."""
-        return self.only if self.only and self.only.enrols_all and not self.forced else None
+    def single(self) -> _Single | None:
+        """The experiment, if it is the only one, one range of buckets decides about its units, and none is
+        forced."""
+        if len(self.running) != 1 or self.forced or self.running[0].enrolled is not None:
+            return None
+        (experiment,) = self.running
+        found = [(one.salted, one.only_range) for one in (self.claims, experiment.enrolment) if one.edges]
+        limits = [(salted, *only) for salted, only in found if only is not None]
+        draws = [one for one in experiment.enrolment.owners if one is not None]
+        if len(limits) < len(found) or len(draws) != 1:
+            return None
+        return experiment.admits, limits, draws[0].salted, draws[0].edges, draws[0].owners
 
     def forced_into(self, unit: str) -> Assigned | None:
         """Return what a person forced a unit into; None if it is not forced."""
@@ -307,14 +344,10 @@ class _Group(NamedTuple):
     surfaces: list[_Surface]
     others: list[_Surface]
     """Those that are not in the last field."""
-    open_to_all: list[_Draw]
-    """Experiments that are decided by one hash."""
+    single: list[_Single]
 
 
 def _group(place: int, surfaces: list[_Surface]) -> _Group:
-    others = [one for one in surfaces if one.open_to_all is None]
-    open_to_all = [one.open_to_all for one in surfaces if one.open_to_all is not None]
-    draws = [
-        (one.admits, one.variants.salted, one.variants.edges, one.variants.owners) for one in open_to_all
-    ]
-    return _Group(place, surfaces, others, draws)
+    found = [(one, one.single) for one in surfaces]
+    others = [surface for surface, single in found if single is None]
+    return _Group(place, surfaces, others, [single for _, single in found if single is not None])

@@ -46,8 +46,9 @@ POSTGRES_FUNCTIONS = """
 PLAN_TABLES = """
     CREATE TEMPORARY TABLE IF NOT EXISTS planned_variants (
         digest varchar, experiment varchar, epoch bigint, unit varchar, namespace_salt varchar,
-        enrolment_salt varchar, enrolment integer, enrolled_salt varchar, variant_salt varchar,
-        variant varchar, first_bucket integer, end_bucket integer, probability double precision
+        enrolment_salt varchar, first_enrolment integer, end_enrolment integer, enrolled_salt varchar,
+        variant_salt varchar, variant varchar, first_bucket integer, end_bucket integer,
+        probability double precision
     );
     CREATE TEMPORARY TABLE IF NOT EXISTS planned_claims (
         digest varchar, experiment varchar, first_bucket integer, end_bucket integer
@@ -60,7 +61,7 @@ PLAN_TABLES = """
     DELETE FROM planned_holdouts;
 """
 _INSERTS = {
-    "planned_variants": "INSERT INTO planned_variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "planned_variants": "INSERT INTO planned_variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "planned_claims": "INSERT INTO planned_claims VALUES (?, ?, ?, ?)",
     "planned_holdouts": "INSERT INTO planned_holdouts VALUES (?, ?, ?, ?, ?)",
 }
@@ -76,7 +77,8 @@ ASSIGNMENTS = """
     WHERE unit_id <> '' AND enrolled_salt IS NULL
         AND experiment_bucket(variant_salt, unit_id) >= first_bucket
         AND experiment_bucket(variant_salt, unit_id) < end_bucket
-        AND experiment_bucket(enrolment_salt, unit_id) < enrolment
+        AND experiment_bucket(enrolment_salt, unit_id) >= first_enrolment
+        AND experiment_bucket(enrolment_salt, unit_id) < end_enrolment
         AND EXISTS (
             SELECT 1 FROM planned_claims AS claim
             WHERE claim.digest = drawn.digest AND claim.experiment = drawn.experiment
@@ -99,10 +101,11 @@ Held experiments are not in it: their units are in a file."""
 _REPLAY = """
     WITH hashed AS (
         SELECT exposed.*, planned.digest AS planned_digest, planned.unit AS unit_kind,
-            planned.first_bucket, planned.end_bucket, planned.probability, planned.enrolment,
+            planned.first_bucket, planned.end_bucket, planned.probability, planned.first_enrolment,
+            planned.end_enrolment,
             experiment_bucket(namespace_salt, exposed.unit) AS namespace_bucket,
             experiment_bucket(variant_salt, exposed.unit) AS variant_bucket,
-            CASE WHEN enrolled_salt IS NULL AND enrolment < 1000000
+            CASE WHEN first_enrolment > 0 OR end_enrolment < 1000000
                 THEN experiment_bucket(enrolment_salt, exposed.unit) ELSE 0 END AS enrolment_bucket,
             CASE WHEN enrolled_salt IS NOT NULL
                 THEN experiment_hash(enrolled_salt, exposed.unit) END AS enrolled_hash
@@ -127,7 +130,8 @@ _REPLAY = """
                 WHERE claim.digest = plan_digest AND claim.experiment = hashed.experiment
                     AND namespace_bucket >= claim.first_bucket AND namespace_bucket < claim.end_bucket
             ) THEN 'elsewhere'
-            WHEN enrolment_bucket >= enrolment AND enrolled_hash IS NULL THEN 'not_enrolled'
+            WHEN enrolment_bucket < first_enrolment OR enrolment_bucket >= end_enrolment
+                THEN 'not_enrolled'
             WHEN enrolled_hash IS NOT NULL AND NOT EXISTS (
                 SELECT 1 FROM planned_units AS enrolled
                 WHERE enrolled.digest = plan_digest AND enrolled.experiment = hashed.experiment
@@ -258,15 +262,16 @@ def _rows(
     if experiment.killed:
         return
     space = next(one for one in plan.namespaces if one.name == experiment.namespace)
-    buckets = sum(variant.end - variant.start for variant in experiment.variants)
     salt, name = experiment.salt, experiment.name
-    draw = (
-        *(name, experiment.epoch, space.unit, space.salt, f"{salt}/enrol", experiment.enrolment),
-        *(None if experiment.enrolled is None else f"{salt}/enrolled", f"{salt}/variant/{experiment.epoch}"),
-    )
-    for variant in experiment.variants:
-        share = (variant.end - variant.start) / buckets
-        yield "planned_variants", (digest, *draw, variant.name, variant.start, variant.end, share)
+    for draw in experiment.draws:
+        buckets = sum(end - start for start, end in draw.variants.values())
+        columns = (
+            *(name, draw.epoch, space.unit, space.salt, f"{salt}/enrol", draw.first, draw.end),
+            *(None if experiment.enrolled is None else f"{salt}/enrolled", f"{salt}/variant/{draw.epoch}"),
+        )
+        for variant, (start, end) in draw.variants.items():
+            share = (end - start) / buckets
+            yield "planned_variants", (digest, *columns, variant, start, end, share)
     for start, end in experiment.claim:
         yield "planned_claims", (digest, name, start, end)
     for held in plan.holdouts:

@@ -13,6 +13,8 @@ SEPARATOR = "\x1f"
 """Between salt and unit. Salts have none, so that no two pairs are hashed alike."""
 HASH_BYTES = 8
 _HASHES = 1 << 8 * HASH_BYTES
+_AFTER_ALL = b"\xff" * 33
+"""Greater than each digest."""
 
 Owner = TypeVar("Owner")
 
@@ -65,6 +67,17 @@ class Coordinate(Generic[Owner]):
             reached = end
         if reached < BUCKETS:
             self._begin(reached, None)
+
+    @property
+    def only_range(self) -> tuple[bytes, bytes] | None:
+        """The first hash of the only range that has an owner, and that of what follows; None if there are
+        more ranges."""
+        match self.owners:
+            case [None, _] | [None, _, None]:
+                return self.edges[0], self.edges[1] if len(self.edges) > 1 else _AFTER_ALL
+            case [_] | [_, None]:
+                return b"", self.edges[0] if self.edges else _AFTER_ALL
+        return None
 
     def owner(self, unit: bytes) -> Owner | None:
         """Return who owns the unit's bucket. `unit` is its id in UTF-8."""

@@ -16,6 +16,9 @@ Role = Literal["primary", "secondary", "guardrail", "exploratory"]
 """Primary metrics decide, guardrails may stop, secondary ones are corrected for their number, exploratory
 ones (slices) only give ideas."""
 
+BANDIT_STEPS = (10_000, *range(50_000, BUCKETS + 1, 50_000))
+"""Enrolment buckets of a bandit's steps: each is one chance to let the shares follow the outcomes."""
+
 
 class VariantDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A variant: what answers, and for which share of the units."""

@@ -231,5 +231,10 @@ def _steps(design: Design) -> Iterator[DesignFault]:
     steps = design.steps
     if not steps or steps[0] < 1 or steps[-1] > BUCKETS:
         yield DesignFault(f"its steps are {list(steps)}", f"use enrolment buckets of 1 to {BUCKETS:,}")
+    if design.kind == "bandit" and len(steps) == 1:
+        yield DesignFault(
+            "a bandit of one step enrols all units before an outcome is known",
+            "give it many steps, such as each twentieth of the units",
+        )
     if any(later <= earlier for earlier, later in pairwise(steps)):
         yield DesignFault(f"its steps are {list(steps)}", "put them in ascending order")

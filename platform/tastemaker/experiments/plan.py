@@ -5,7 +5,7 @@ It is a file that processes read without a database. Whoever has it can compute 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -71,6 +71,28 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the flag's caller gets: any JSON value."""
 
 
+class EpochDraw(NamedTuple):
+    """The units that one epoch enrolls, and how it divides them."""
+
+    epoch: int
+    first: int
+    """The first of its buckets of the enrolment coordinate."""
+    end: int
+    """The bucket after its last one."""
+    variants: dict[str, tuple[int, int]]
+    """Name -> buckets [start, end) of this epoch's variant coordinate."""
+
+
+class EarlierEpoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The units that an earlier epoch of a bandit enrolled: they keep the variants that it gave them."""
+
+    epoch: int
+    enrolment: int
+    """The buckets of the enrolment coordinate from the end of the epoch before to this one, excluded."""
+    variants: dict[str, tuple[int, int]]
+    """Name -> buckets [start, end) of this epoch's variant coordinate."""
+
+
 class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An experiment that runs or is held. The ranges of its variants need not fill all buckets: a unit
     between them gets the default."""
@@ -80,7 +102,8 @@ class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     namespace: str
     salt: str
     epoch: int
-    """From 0. A changed ratio or a repaired variant is a new epoch, whose assignments are drawn again."""
+    """From 0. A changed ratio or a repaired variant is a new epoch, whose assignments are drawn again, except
+    those of `earlier`."""
     claim: tuple[tuple[int, int], ...]
     """Ranges [start, end) of the namespace's buckets, ascending."""
     enrolment: int
@@ -89,6 +112,8 @@ class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     variants: tuple[Variant, ...]
     control: str
     """The name of the variant that the others are compared with."""
+    earlier: tuple[EarlierEpoch, ...] = ()
+    """Of a bandit: the epochs before, whose units the present one leaves as they are, the oldest first."""
     targeting: tuple[TargetingRule, ...] = ()
     forced: dict[str, str] = {}
     """Units that a person forced into a variant, to look at it: logged, not analysed. By their `forced_key`:
@@ -99,6 +124,20 @@ class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Whether a version learns online from its own lists only, not from those of the other variants."""
     killed: bool = False
     """Whether all its units get the default at once."""
+
+    @property
+    def draws(self) -> list[EpochDraw]:
+        """The epochs that units are in, the oldest first. While it is held, its file says who is enrolled."""
+        found: list[EpochDraw] = []
+        first = 0
+        for one in self.earlier:
+            found.append(EpochDraw(one.epoch, first, one.enrolment, one.variants))
+            first = one.enrolment
+        end = self.enrolment if self.enrolled is None else BUCKETS
+        return [
+            *found,
+            EpochDraw(self.epoch, first, end, {one.name: (one.start, one.end) for one in self.variants}),
+        ]
 
 
 class ControlPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from tastemaker.event_log.records import MAX_EPOCH
 from tastemaker.experiments.plan import (
     BUCKETS,
     ControlPlan,
+    EarlierEpoch,
     Holdout,
     PinnedService,
     PlannedExperiment,
@@ -145,6 +146,7 @@ def _experiment(
     if not experiment.claim:
         yield PlanFault(f"{who} claims no bucket of its namespace", "claim some, or end it")
     yield from _variants(who, experiment)
+    yield from _earlier(who, experiment)
     yield from _variant_services(who, experiment, plan)
     for rule in experiment.targeting:
         yield from _rule(who, rule)
@@ -169,6 +171,38 @@ def _variants(who: str, experiment: PlannedExperiment) -> Iterator[PlanFault]:
             )
         if name not in names:
             yield _unknown(f"a forced unit of {who}", name, "variant", names)
+
+
+def _earlier(who: str, experiment: PlannedExperiment) -> Iterator[PlanFault]:
+    if experiment.earlier and experiment.kind != "bandit":
+        yield PlanFault(
+            f"{who} of kind {experiment.kind} has units of earlier epochs, which only a bandit keeps",
+            "assign all its units again",
+        )
+    before = EarlierEpoch(-1, 0, {})
+    for one in experiment.earlier:
+        if not (before.epoch < one.epoch < experiment.epoch):
+            yield PlanFault(
+                f"{who} has epoch {one.epoch} between {before.epoch} and {experiment.epoch}",
+                "put earlier epochs in ascending order",
+            )
+        if not before.enrolment < one.enrolment <= experiment.enrolment:
+            yield PlanFault(
+                f"epoch {one.epoch} of {who} enrols the buckets from {before.enrolment} to {one.enrolment}, "
+                f"must be some, up to {experiment.enrolment}",
+                "let each epoch enrol buckets of its own",
+            )
+        names = [variant.name for variant in experiment.variants]
+        if set(one.variants) != set(names):
+            yield PlanFault(
+                f"epoch {one.epoch} of {who} has the variants {', '.join(one.variants)}, must be "
+                f"{', '.join(names)}",
+                "begin a new epoch, in which all units are assigned again",
+            )
+        yield from _ranges(
+            [(*ends, f"variant {name} of {who} in epoch {one.epoch}") for name, ends in one.variants.items()]
+        )
+        before = one
 
 
 def _variant_services(who: str, experiment: PlannedExperiment, plan: ControlPlan) -> Iterator[PlanFault]:

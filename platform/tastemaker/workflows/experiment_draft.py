@@ -11,7 +11,7 @@ import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.attribution import window_seconds
-from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.design import BANDIT_STEPS, Design, VariantDesign
 from tastemaker.experiments.design_checks import FEWEST_UNITS
 from tastemaker.experiments.lifecycle.services import recipe_of
 from tastemaker.experiments.plan import BUCKETS, Kind
@@ -149,6 +149,8 @@ def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign]
         "minimum_effect": 0.02,
         "window_days": window_seconds(workspace.problem) / DAY_SECONDS,
     }
+    if given.get("kind") == "bandit":
+        defaults["steps"] = BANDIT_STEPS
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
     chosen["secondary"] = tuple(one for one in chosen["secondary"] if one != chosen["primary"])
     return Design(name=name, variants=dict(variants), **{"planned_units": FEWEST_UNITS} | chosen)

@@ -10,6 +10,7 @@ from support.control_worlds import ControlWorld, routed_plan, within
 from support.scripted_service import Received
 from tastemaker.controller import controlled_service
 from tastemaker.experiments import tripped
+from tastemaker.experiments.plan import BUCKETS, EarlierEpoch
 from tastemaker.experiments.tripped import TripFiles
 
 USERS = [f"u{number}" for number in range(40)]
@@ -86,6 +87,18 @@ def test_where_control_fails_too_no_variant_is_tripped(
         assert lost(world) == []
 
     within(tmp_path, act)
+
+
+def test_units_of_a_bandits_earlier_epoch_lose_the_variant_too(tmp_path: Path) -> None:
+    halves = {"control": (0, BUCKETS // 2), "treatment": (BUCKETS // 2, BUCKETS)}
+    earlier = (EarlierEpoch(0, 999_999, halves),)
+
+    async def act(world: ControlWorld) -> None:
+        assert {one["version"] for one in await world.lists(USERS)} == {"v1", "v2"}
+        world.worker.trips.add("ranker", 1, "treatment", tripped.Trip("challenger", "it did not answer", 0.0))
+        assert {one["version"] for one in await world.lists(USERS)} == {"v1"}
+
+    within(tmp_path, act, plan=routed_plan(tmp_path, kind="bandit", epoch=1, earlier=earlier))
 
 
 def test_a_new_epoch_has_its_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from tastemaker.experiments.enrolled_units import write_enrolled
 from tastemaker.experiments.plan import (
     BUCKETS,
     ControlPlan,
+    EarlierEpoch,
     Holdout,
     Namespace,
     PlannedExperiment,
@@ -293,8 +294,50 @@ planned = st.builds(
 )
 
 
+bandits = st.builds(
+    lambda one: msgspec.structs.replace(
+        one,
+        kind="bandit",
+        epoch=2,
+        enrolment=one.enrolment or 250_000,
+        earlier=(EarlierEpoch(0, 200_000, {v.name: (v.start // 2, v.end // 2) for v in one.variants}),),
+    ),
+    planned,
+)
+cuts = st.lists(st.integers(1, BUCKETS), min_size=2, max_size=6, unique=True).map(sorted)
+
+
+@settings(max_examples=40)
+@given(cuts, st.data())
+def test_a_bandits_unit_keeps_its_variant_and_its_probability(ends: list[int], data: st.DataObject) -> None:
+    """Whatever shares each epoch has: who is in stays as it is, and the others are divided by the newest."""
+    shares = [data.draw(st.integers(1, BUCKETS - 1), label="share of control") for _ in ends]
+    before: dict[str, Assigned] = {}
+    ids = users(300)
+    for epoch, (end, share) in enumerate(zip(ends, shares, strict=True)):
+        earlier = tuple(
+            EarlierEpoch(
+                number, ends[number], {"control": (0, shares[number]), "treatment": (shares[number], BUCKETS)}
+            )
+            for number in range(epoch)
+        )
+        halves = Variant("control", 0, share), Variant("treatment", share, BUCKETS)
+        one = experiment("a", kind="bandit", epoch=epoch, enrolment=end, variants=halves, earlier=earlier)
+        assigner = Assigner(plan_of(one), NOWHERE)
+        found = {one.unit: one for unit in ids for one in assigner.assign(Units(unit), {})}
+        assert before.items() <= found.items()
+        for unit in found.keys() - before.keys():
+            chances = {"control": share / BUCKETS, "treatment": 1 - share / BUCKETS}
+            assert found[unit].epoch == epoch
+            assert found[unit].probability == pytest.approx(chances[found[unit].variant])
+            is_control = bucket(f"exp-a/variant/{epoch}", unit) < share
+            assert found[unit].variant == ("control" if is_control else "treatment")
+        assert found.keys() == {unit for unit in ids if bucket("exp-a/enrol", unit) < end}
+        before = found
+
+
 @settings(max_examples=60)
-@given(st.lists(planned, max_size=4), st.sampled_from([0, 300_000]), st.integers(0, 4))
+@given(st.lists(st.one_of(planned, bandits), max_size=4), st.sampled_from([0, 300_000]), st.integers(0, 4))
 def test_assign_and_explain_agree(experiments: list[PlannedExperiment], share: int, number: int) -> None:
     plan = plan_of(*experiments, holdouts=(Holdout("some", "user", "held", share),))
     try:

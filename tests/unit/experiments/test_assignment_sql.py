@@ -13,7 +13,7 @@ import pytest
 
 from support.assigned_units import IDS, UNITS, assigned, rich_plan
 from support.experiment_plans import experiment, plan_of
-from tastemaker.experiments.assignment import Assigned, bucket
+from tastemaker.experiments.assignment import Assigned, Assigner, bucket
 from tastemaker.experiments.assignment_sql import (
     ASSIGNMENTS,
     DUCKDB_FUNCTIONS,
@@ -71,7 +71,10 @@ def test_the_same_assignments(connection: duckdb.DuckDBPyConnection) -> None:
     found = sorted(connection.execute(ASSIGNMENTS).fetchall())
     truth = assigned(plan)
     assert len(truth) > 20_000
-    assert {one.experiment for one in truth} == {"a", "b", "of_devices", "of_sessions", "of_requests"}
+    assert {one.experiment for one in truth} == {
+        "a", "b", "of_devices", "of_sessions", "of_requests", "bandit",
+    }  # fmt: skip
+    assert {one.epoch for one in truth if one.experiment == "bandit"} == {4, 5, 7}
     expected = [
         (DIGEST[:16], one.experiment, one.epoch, one.variant, one.probability, one.unit) for one in truth
     ]
@@ -113,6 +116,30 @@ def test_assignments_by_another_plan_are_found(
     ).disagreements
     assert {one.reason for one in found} == {reason}
     assert len(found) > len(rows) / 4
+
+
+def test_a_bandits_unit_in_the_epoch_of_others_is_found(connection: duckdb.DuckDBPyConnection) -> None:
+    plan = rich_plan()
+    truth = [one for one in assigned(plan) if one.experiment == "bandit"]
+    shares = {(one.epoch, one.variant): one.probability for one in truth}
+    wrong = [one._replace(epoch=4, probability=shares[4, one.variant]) for one in truth if one.epoch == 7]
+    found = replay(connection, exposed(connection, wrong), {DIGEST: plan}, NOWHERE).disagreements
+    assert len(found) == len(wrong) > 1_000
+    assert {one.reason for one in found} == {"not_enrolled"}
+
+
+def test_a_held_bandits_units_are_replayed_by_their_epochs(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    bandit = next(one for one in rich_plan().experiments if one.name == "bandit")
+    rows = [one for one in assigned(plan_of(bandit)) if one.experiment == "bandit"]
+    write_enrolled(tmp_path / "b.npy", bandit.salt, [one.unit for one in rows[5:]])
+    held = plan_of(msgspec.structs.replace(bandit, enrolled="b.npy"))
+    found = replay(connection, exposed(connection, rows), {DIGEST: held}, tmp_path).disagreements
+    assert {one.unit for one in found} == {one.unit for one in rows[:5]}
+    assigner = Assigner(held, tmp_path)
+    again = [one for units in UNITS for one in assigner.assign(units, {})]
+    assert sorted(again) == sorted(rows[5:])
 
 
 def test_one_wrong_row_among_many_is_found(connection: duckdb.DuckDBPyConnection) -> None:

@@ -64,6 +64,7 @@ def test_a_good_design_has_no_fault() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
+        ({"kind": "bandit", "steps": (1_000_000,)}, "a bandit of one step enrols all units"),
         ({"namespace": "hom"}, "there is no namespace 'hom'"),
         ({"namespace": "lists"}, "the namespace lists assigns requests"),
         ({"hypothesis": " "}, "it has no hypothesis"),

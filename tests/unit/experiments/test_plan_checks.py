@@ -13,6 +13,7 @@ from tastemaker.event_log.records import MAX_EPOCH, Assignment
 from tastemaker.experiments.plan import (
     BUCKETS,
     ControlPlan,
+    EarlierEpoch,
     Holdout,
     Namespace,
     PinnedService,
@@ -43,7 +44,36 @@ def test_good_plans_have_no_fault() -> None:
     )
 
 
+def _bandit(*earlier: EarlierEpoch, **other: Any) -> ControlPlan:
+    return plan_of(experiment("a", **{"kind": "bandit", "epoch": 3, "earlier": earlier} | other))
+
+
+_DRAW = {"control": (0, 1), "treatment": (1, 2)}
 FAULTS: dict[str, tuple[ControlPlan, str]] = {
+    "earlier epochs of another kind": (
+        _bandit(EarlierEpoch(0, 1, _DRAW), kind="ab"),
+        "of kind ab has units of earlier epochs",
+    ),
+    "earlier epochs that are not earlier": (
+        _bandit(EarlierEpoch(3, 1, _DRAW)),
+        "has epoch 3 between -1 and 3",
+    ),
+    "earlier epochs of the same units": (
+        _bandit(EarlierEpoch(0, 5, _DRAW), EarlierEpoch(1, 5, _DRAW)),
+        "epoch 1 of experiment a enrols the buckets from 5 to 5",
+    ),
+    "earlier epochs that enrol more": (
+        _bandit(EarlierEpoch(0, 6, _DRAW), enrolment=5),
+        "epoch 0 of experiment a enrols the buckets from 0 to 6",
+    ),
+    "earlier epochs of other variants": (
+        _bandit(EarlierEpoch(0, 5, {"control": (0, 1)})),
+        "epoch 0 of experiment a has the variants control, must be control, treatment",
+    ),
+    "earlier epochs whose variants overlap": (
+        _bandit(EarlierEpoch(0, 5, {"control": (0, 2), "treatment": (1, 2)})),
+        "variant control of experiment a in epoch 0 and variant treatment of experiment a in epoch 0 overlap",
+    ),
     "experiments of one name": (
         plan_of(experiment("a"), experiment("a", "cart")),
         "2 experiments have the name 'a'",

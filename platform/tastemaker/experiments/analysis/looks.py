@@ -20,6 +20,7 @@ from tastemaker.experiments.analysis.interleaving import look_at_teams, read_pre
 from tastemaker.experiments.analysis.look import Look, look_at
 from tastemaker.experiments.analysis.planner import TrafficPlan, plan_traffic
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
+from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.experiments.plan import Unit
 from tastemaker.problem import ProblemSpec
@@ -118,8 +119,9 @@ class ExperimentLooks:
         self, connection: Connection, experiment: Experiment, past: Sequence[float], now: datetime
     ) -> Look:
         design, epoch = experiment.design, experiment.epoch
-        unit, started_at = _unit(connection, experiment), _started_at(connection, experiment)
-        query = UnitQuery.of(design, epoch, unit, self.problem, started_at=started_at)
+        epochs = epochs_in_force(connection, experiment)
+        unit, started_at = _unit(connection, experiment), _started_at(connection, experiment.name, epochs)
+        query = UnitQuery.of(design, epochs, unit, self.problem, started_at=started_at)
         with self.lake.connect() as lake:
             if design.kind == "interleaving":
                 teams = read_preferences(lake, query, self.problem, now)
@@ -179,19 +181,19 @@ def _check(experiment: Experiment, problem: ProblemSpec) -> None:
 
 
 def _planned(connection: Connection, experiment: Experiment) -> Sequence[Row[Any]]:
-    """Return the looks that could decide: those of the epoch, or of all epochs of a bandit."""
-    mine = select(looks).where(looks.c.experiment == experiment.name, looks.c.is_planned)
-    if experiment.kind != "bandit":
-        mine = mine.where(looks.c.epoch == experiment.epoch)
+    """Return the looks at the epochs in force that could decide."""
+    epochs = epochs_in_force(connection, experiment)
+    mine = select(looks).where(
+        looks.c.experiment == experiment.name, looks.c.is_planned, looks.c.epoch >= epochs.start
+    )
     return connection.execute(mine.order_by(looks.c.epoch, looks.c.number)).all()
 
 
-def _started_at(connection: Connection, experiment: Experiment) -> float:
-    """Return when the epoch began to assign units, in seconds since 1970 UTC."""
+def _started_at(connection: Connection, name: str, epochs: range) -> float:
+    """Return when the epochs in force began to assign units, in seconds since 1970 UTC."""
     c = experiment_changes.c
-    first = select(c.at).where(c.experiment == experiment.name, c.to_state == "running").order_by(c.number)
-    if experiment.kind != "bandit":
-        first = first.where(c.epoch == experiment.epoch)
+    running = c.experiment == name, c.to_state == "running", c.epoch >= epochs.start
+    first = select(c.at).where(*running).order_by(c.number)
     found = connection.execute(first.limit(1)).scalar_one_or_none()
     return 0.0 if found is None else float(found.timestamp())
 

@@ -113,7 +113,7 @@ def plan_traffic(
             of the design can't be computed.
     """
     units, since = _replay(lake, problem, design, now or datetime.now(UTC))
-    query = UnitQuery.of(design, 0, "user", problem)
+    query = UnitQuery.of(design, range(1), "user", problem)
     assert query.primary is not None
     mature = units.mature()
     if len(mature) < 2:
@@ -189,7 +189,7 @@ def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> 
         since = (last - timedelta(weeks=WEEKS)).timestamp()
         period = {"since": since, "now": now.timestamp(), "session": SESSION}
         connection.execute(_EXPOSED, period)
-        query = UnitQuery.of(design, 0, "user", problem, started_at=since)
+        query = UnitQuery.of(design, range(1), "user", problem, started_at=since)
         replayed = replace(
             query, variants=(ALL,), versions={ALL: None}, slices=(), primary=None,
             metrics={design.primary: query.metrics[design.primary]},

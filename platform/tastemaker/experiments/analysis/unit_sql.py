@@ -13,7 +13,7 @@ EXPOSED = """
         coalesce(plan_digest, '') AS plan, coalesce(request_id, '') AS request_id,
         greatest(epoch_us(occurred_at) / 1e6, $since) AS moment
     FROM exposures_of_all
-    WHERE experiment = $experiment AND ($epoch IS NULL OR epoch = $epoch)
+    WHERE experiment = $experiment AND epoch BETWEEN $first_epoch AND $last_epoch
         AND epoch_us(occurred_at) / 1e6 < $now
 """
 FIRSTS = """

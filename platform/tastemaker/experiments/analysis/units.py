@@ -62,8 +62,8 @@ class UnitQuery:
     """Which units, with which figures."""
 
     experiment: str
-    epoch: int | None
-    """None: those of all epochs, each by the epoch of its first exposure."""
+    epochs: range
+    """Each unit counts by the epoch of its first exposure in these."""
     unit: Unit
     variants: tuple[str, ...]
     metrics: Mapping[str, UnitMetric]
@@ -80,13 +80,13 @@ class UnitQuery:
 
     @classmethod
     def of(
-        cls, design: Design, epoch: int, unit: Unit, problem: ProblemSpec, *, started_at: float = 0.0
+        cls, design: Design, epochs: range, unit: Unit, problem: ProblemSpec, *, started_at: float = 0.0
     ) -> UnitQuery:
         """Return what the looks at a design need.
 
         Args:
             design: The design.
-            epoch: The epoch in force.
+            epochs: The epochs in force: one, or several of a bandit.
             unit: The unit of the design's namespace.
             problem: Gives each event type its reward.
             started_at: As in the field.
@@ -98,7 +98,7 @@ class UnitQuery:
         metrics = find_all((design.primary, *design.secondary, *guardrails), problem)
         return cls(
             experiment=design.name,
-            epoch=None if design.kind == "bandit" else epoch,
+            epochs=epochs,
             unit=unit,
             variants=tuple(design.variants),
             metrics=metrics,
@@ -152,7 +152,12 @@ def read_units(
         TastemakerError: A unit has a variant that the design does not have, or a metric can't be computed.
     """
     exposures(connection).create_view("exposures_of_all")
-    which = {"experiment": query.experiment, "epoch": query.epoch, "since": query.started_at}
+    which = {
+        "experiment": query.experiment,
+        "first_epoch": query.epochs.start,
+        "last_epoch": query.epochs[-1],
+        "since": query.started_at,
+    }
     connection.execute(unit_sql.EXPOSED, which | {"now": now.timestamp()})
     return read_exposed(connection, query, problem, now)
 

@@ -5,7 +5,7 @@
     ratio      units are not divided as planned                    hold
     harm       two checks in a row say so                          roll back
     step       every guardrail is safe, and no guard objects       open the enrolment further
-    allocate   a bandit's shares are a day old                     new shares, in a new epoch
+    allocate   the same, of a bandit whose outcomes are known      the same, with new shares in a new epoch
 
 It never ships and never ends an experiment. It never undoes what a person did: harm counts only after the
 last change, and what was held by a guardrail and resumed by a person is not held by this guardrail again in
@@ -28,7 +28,7 @@ from tastemaker.util.durations import DAY_SECONDS
 
 CRASH, INCIDENT = "crash", "incident"
 """Guardrails that are not a metric."""
-_OPENING = ("start", "step", "resume", "new_epoch")
+_OPENING = ("start", "step", "resume", "new_epoch", "allocate")
 """Changes that open the enrolment."""
 SMALLEST_SHIFT = 0.01
 """By how much of all units a variant's share has to change for a new epoch."""
@@ -118,6 +118,26 @@ def crashed(variant: str, reason: str, evidence: dict[str, Any]) -> GuardDecisio
     return GuardDecision("roll_back", f"guardrail:{CRASH}", f"{variant}: {reason}", evidence, variant)
 
 
+def bandit_step(
+    experiment: Experiment,
+    history: Iterable[MadeChange],
+    probabilities: Mapping[str, float] | None,
+    now: float,
+) -> GuardDecision | None:
+    """Return how a bandit's enrolment is opened further; None while the first outcomes are still to come.
+
+    Args:
+        experiment: The experiment.
+        history: Its changes.
+        probabilities: Variant -> probability that it is the best; None: of too few units.
+        now: Seconds since 1970 UTC.
+    """
+    if probabilities is not None:
+        return allocated(experiment.design, probabilities) or STEP
+    is_mature = now - began_at(experiment, history) >= experiment.design.window_days * DAY_SECONDS
+    return STEP if is_mature else None
+
+
 def is_step_due(
     experiment: Experiment, history: Iterable[MadeChange], checks: Iterable[GuardrailCheck], now: float
 ) -> bool:
@@ -135,19 +155,6 @@ def is_step_due(
     opened_at = max(one.at.timestamp() for one in history if one.action in _OPENING)
     lasted = now - opened_at >= design.step_hours * _HOUR_SECONDS
     return lasted and {one.found.verdict for one in checks} == {"safe"}
-
-
-def is_allocation_due(experiment: Experiment, history: Iterable[MadeChange], now: float) -> bool:
-    """Return whether the shares of a bandit are a day old.
-
-    Args:
-        experiment: The experiment.
-        history: Its changes.
-        now: Seconds since 1970 UTC.
-    """
-    if experiment.kind != "bandit" or experiment.state != "running":
-        return False
-    return now - began_at(experiment, history) >= DAY_SECONDS
 
 
 def allocated(design: Design, probabilities: Mapping[str, float]) -> GuardDecision | None:

@@ -30,11 +30,10 @@ from tastemaker.experiments.guardrails.decisions import (
     STEP,
     GuardDecision,
     Situation,
-    allocated,
+    bandit_step,
     began_at,
     crashed,
     decide,
-    is_allocation_due,
     is_step_due,
 )
 from tastemaker.experiments.guardrails.metric_guards import metric_guards
@@ -220,10 +219,12 @@ class Guard:
     ) -> GuardDecision | None:
         """Return what is to be done because its time has come."""
         now = self._steady_now()
-        if is_step_due(experiment, history, checks, now):
+        if not is_step_due(experiment, history, checks, now):
+            return None
+        if experiment.kind != "bandit":
             return STEP
         memory = self._memories[experiment.name]
-        if not is_allocation_due(experiment, history, now) or memory.rewards_at == memory.allocated_at:
+        if memory.rewards_at == memory.allocated_at:
             return None
         memory.allocated_at = memory.rewards_at
         log = self._log(f"{experiment.name}: shares")
@@ -233,7 +234,7 @@ class Guard:
             log.failed(f"{experiment.name}: its shares can't be computed", detail=error)
             return None
         log.succeeded()
-        return None if found is None else allocated(experiment.design, found)
+        return bandit_step(experiment, history, found, now)
 
     def _serving_checks(
         self, experiment: Experiment, guards: Mapping[str, Sequence[MetricGuard]]

@@ -18,6 +18,7 @@ from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import RewardUnits
 from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.namespaces import require_namespace
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.problem import ProblemSpec
@@ -57,9 +58,9 @@ class RewardReader:
             TastemakerError: A metric can't be computed.
         """
         guarded = tuple(one for one in experiment.design.guardrails if one.metric not in SERVING_MARGINS)
-        # Of a bandit, too, only the epoch in force is compared.
-        design = msgspec.structs.replace(experiment.design, guardrails=guarded, kind="ab")
-        query = self._query(design, experiment, started_at)
+        design = msgspec.structs.replace(experiment.design, guardrails=guarded)
+        # Of a bandit, too, only the present epoch is compared: its units have one ratio.
+        query = self._query(design, experiment, range(experiment.epoch, experiment.epoch + 1), started_at)
         table = self._units(query, now)
         if now - table.until > STALE_SECONDS:
             return None
@@ -72,7 +73,7 @@ class RewardReader:
         """Return the probability of each variant of a bandit that it is the best by the primary metric.
 
         Args:
-            experiment: The experiment, of whose epochs all count.
+            experiment: The experiment, of whose epochs all count whose units keep their variants.
             now: Seconds since 1970 UTC.
 
         Returns:
@@ -82,15 +83,17 @@ class RewardReader:
             TastemakerError: The metric can't be computed.
         """
         design = msgspec.structs.replace(experiment.design, guardrails=())
-        query = self._query(design, experiment, 0.0)
+        with self._engine.connect() as connection:
+            epochs = epochs_in_force(connection, experiment)
+        query = self._query(design, experiment, epochs, 0.0)
         found = posteriors(self._units(query, now).mature(), query.metrics[design.primary])
         return None if found is None else probabilities_of_best(found)
 
-    def _query(self, design: Design, experiment: Experiment, started_at: float) -> UnitQuery:
+    def _query(self, design: Design, experiment: Experiment, epochs: range, started_at: float) -> UnitQuery:
         needed = msgspec.structs.replace(design, secondary=(), slices=(), covariate_days=0)
         with self._engine.connect() as connection:
             unit = require_namespace(connection, experiment.namespace).unit
-        return UnitQuery.of(needed, experiment.epoch, unit, self._problem, started_at=started_at)
+        return UnitQuery.of(needed, epochs, unit, self._problem, started_at=started_at)
 
     def _units(self, query: UnitQuery, now: float) -> UnitTable:
         with self._lake.connect() as lake:

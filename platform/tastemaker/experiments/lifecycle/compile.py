@@ -18,6 +18,7 @@ from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.claims import claimed
 from tastemaker.experiments.lifecycle.enrolled import newest_enrolled
+from tastemaker.experiments.lifecycle.epochs import bucket_ranges, earlier_epochs
 from tastemaker.experiments.lifecycle.forced import read_forced
 from tastemaker.experiments.lifecycle.namespaces import planned_holdouts, planned_namespaces
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
@@ -116,6 +117,7 @@ class PlanCompiler:
             enrolment=experiment.enrolment,
             variants=planned_variants(design, services),
             control=design.control,
+            earlier=earlier_epochs(connection, experiment),
             targeting=design.targeting,
             forced={
                 key: variant
@@ -134,9 +136,8 @@ def planned_variants(design: Design, services: PinnedServices) -> tuple[Variant,
         design: The design.
         services: Collects the services that they need.
     """
-    found, start, served = [], 0, services.of(design.variants)
-    for name, variant in design.variants.items():
-        end = start + variant.share
-        found.append(Variant(name, start, end, served.get(name), variant.value))
-        start = end
-    return tuple(found)
+    served = services.of(design.variants)
+    return tuple(
+        Variant(name, start, end, served.get(name), design.variants[name].value)
+        for name, (start, end) in bucket_ranges(design).items()
+    )

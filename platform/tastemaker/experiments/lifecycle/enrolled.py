@@ -24,8 +24,8 @@ from tastemaker.experiments.lifecycle.records import Experiment
 FOLDER = "enrolled"
 
 
-def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment) -> Path:
-    """Write the units of an experiment's epoch, and return the file.
+def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment, epochs: range) -> Path:
+    """Write the units of an experiment, and return the file.
 
     A later call adds what the log received since; a file that has the same units is not written again.
 
@@ -34,9 +34,10 @@ def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment) -
         lake: The lake with the drained log.
         spool: The file with the log that is not drained yet.
         experiment: The experiment.
+        epochs: Those that are in force: the present one, and of a bandit those whose units it keeps.
     """
     partial = folder / FOLDER / f".{experiment.name}.npy"
-    write_enrolled(partial, experiment.salt, _units(lake, spool, experiment))
+    write_enrolled(partial, experiment.salt, _units(lake, spool, experiment.name, epochs))
     with partial.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     path = folder / FOLDER / f"{_prefix(experiment)}{digest[:16]}.npy"
@@ -73,25 +74,23 @@ def remove_unused(folder: Path, named: Iterable[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _units(lake: Lake, spool: Path, experiment: Experiment) -> set[str]:
-    """Return the units of an epoch. The spool is read first: what is drained meanwhile is in the lake."""
-    waiting = set(_waiting(spool, experiment))
+def _units(lake: Lake, spool: Path, name: str, epochs: range) -> set[str]:
+    """Return the units of some epochs. The spool is read first: what is drained meanwhile is in the lake."""
+    waiting = set(_waiting(spool, name, epochs))
     with lake.connect() as connection:
-        mine = (_column("experiment") == _value(experiment.name)) & (
-            _column("epoch") == _value(experiment.epoch)
-        )
+        mine = (_column("experiment") == _value(name)) & _column("epoch").isin(*map(_value, epochs))
         seen = exposures(connection).filter(mine & _column("unit").isnotnull()).select("unit").distinct()
         return waiting | {unit for (unit,) in seen.fetchall()}
 
 
-def _waiting(spool: Path, experiment: Experiment) -> Iterator[str]:
+def _waiting(spool: Path, name: str, epochs: range) -> Iterator[str]:
     """Yield the units of the exposures that are not drained yet."""
     records: Iterator[tuple[float, Record | ExposureRecord]] = chain(
         spool_file.newest(spool, Record), spool_file.newest(spool, ExposureRecord)
     )
     for _, record in records:
         given = record.assignment
-        if given is None or (given.experiment, given.epoch) != (experiment.name, experiment.epoch):
+        if given is None or given.experiment != name or given.epoch not in epochs:
             continue
         unit = given.unit or record.user_id
         if unit and given.probability is not None:

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, and_, func, select
 
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
-from tastemaker.experiments.lifecycle.states import ACTIVE, Action
+from tastemaker.experiments.lifecycle.states import ACTIVE, OPENING_FURTHER, Action
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
 
 SHIPPED_KINDS = ("ab", "bandit")
 """Kinds whose result can promote a variant."""
 _ENDED = "stopped", "decided", "archived"
-_STEPS: tuple[Action, ...] = ("start", "step", "resume", "new_epoch")
+_STEPS: tuple[Action, ...] = ("start", "step", "resume", "new_epoch", "allocate")
 """Actions that open the enrolment."""
 
 
@@ -175,7 +175,7 @@ def objections(
         return [*_without_aa(experiment, facts), *_routed_elsewhere(experiment, facts)]
     if action == "new_epoch":
         return list(_routed_elsewhere(experiment, facts))
-    if action == "step":
+    if action in OPENING_FURTHER:
         return list(_to_step(experiment, facts, now))
     if action == "ship":
         return list(_to_ship(experiment, facts, variant))

@@ -36,6 +36,8 @@ Action = Literal[
 ACTIONS: tuple[Action, ...] = get_args(Action)
 AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "allocate", "roll_back"})
 """What a guardrail or the schedule may do. None of it ends an experiment or undoes what a person did."""
+OPENING_FURTHER: frozenset[Action] = frozenset({"step", "allocate"})
+"""Actions that enrol the design's next step."""
 ACTIVE: frozenset[State] = frozenset({"running", "holding"})
 """States in which units get variants."""
 CLOSING: frozenset[Action] = frozenset({"roll_back", "kill", "stop", "ship", "drop"})
@@ -131,7 +133,7 @@ def after(standing: Standing, action: Action, design: Design, *, is_revised: boo
     """
     transition = TRANSITIONS[action]
     enrolment = standing.enrolment
-    if action == "step":
+    if action in OPENING_FURTHER:
         enrolment = min(one for one in design.steps if one > standing.enrolment)
     elif action in ("start", "new_epoch"):
         enrolment = design.steps[0]
@@ -178,7 +180,7 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
             f"{name} is of kind {design.kind}, whose shares stay as they are",
             fix="begin a new epoch, or make an experiment of kind bandit",
         )
-    if found == "step" and standing.enrolment >= design.steps[-1]:
+    if found in OPENING_FURTHER and standing.enrolment >= design.steps[-1]:
         raise ActionRefused(
             f"{name} is at its last step: {standing.enrolment:,} of 1,000,000 enrolment buckets",
             fix=f"take looks until it is decided: tastemaker experiment show {name}",

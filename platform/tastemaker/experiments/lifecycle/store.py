@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
@@ -19,6 +19,7 @@ from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
 from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
+from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.guards import Facts, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known
 from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
@@ -228,7 +229,7 @@ class Experiments:
             if found in ("ready", "new_epoch"):
                 check_design(proposed, read_known(connection, self._registry, self.problem, self._retrieval))
             if found == "hold":
-                write_units(self.folder, self._lake, self._spool, experiment)
+                self._write_units(connection, experiment)
             stored = changes.apply(
                 connection,
                 experiment,
@@ -355,8 +356,13 @@ class Experiments:
         Raises:
             TastemakerError: A version is missing, or the file can't be written. The plan in force stays.
         """
-        for held in self.list(("holding",)):
-            write_units(self.folder, self._lake, self._spool, held)
+        with self.engine.connect() as connection:
+            for held in read_experiments(connection, ("holding",)):
+                self._write_units(connection, held)
         plan = self._compiler.publish()
         remove_unused(self.folder, (one.enrolled for one in plan.experiments if one.enrolled))
         return plan
+
+    def _write_units(self, connection: Connection, experiment: Experiment) -> None:
+        epochs = epochs_in_force(connection, experiment)
+        write_units(self.folder, self._lake, self._spool, experiment, epochs)

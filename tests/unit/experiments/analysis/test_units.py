@@ -53,7 +53,7 @@ def table(
     found = find_all(metrics, problem)
     query = UnitQuery(
         experiment=EXPERIMENT,
-        epoch=0,
+        epochs=range(1),
         unit=unit,
         variants=VARIANTS,
         metrics=found,
@@ -141,7 +141,7 @@ def test_a_metric_of_lists_without_a_list_is_an_error(
 
 def test_versions_are_needed_to_count_wrong_ones(tmp_path: Path, problem: ProblemSpec) -> None:
     query = UnitQuery(
-        experiment=EXPERIMENT, epoch=0, unit="user", variants=VARIANTS,
+        experiment=EXPERIMENT, epochs=range(1), unit="user", variants=VARIANTS,
         metrics=find_all(["wrong_version_share"], problem), window_days=1, versions={"A": "r1", "B": None},
     )  # fmt: skip
     with (
@@ -178,7 +178,8 @@ def test_slices_are_values_of_users(tmp_path: Path, problem: ProblemSpec) -> Non
     lake = Lake(tmp_path / "lake")
     lake.write("users", pa.Table.from_pylist(rows, schema=USERS))
     query = UnitQuery(
-        experiment=EXPERIMENT, epoch=0, unit="user", variants=VARIANTS, window_days=1, versions=VERSIONS,
+        experiment=EXPERIMENT, epochs=range(1), unit="user", variants=VARIANTS,
+        window_days=1, versions=VERSIONS,
         metrics=find_all(["reward_per_user"], problem), slices=("country", "segment", "colour"),
     )  # fmt: skip
     with lake.connect() as connection:

@@ -28,6 +28,7 @@ from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, Guard, Guard
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
 from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.experiments.plan import EarlierEpoch
 from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.experiments.tripped import Trip, TripFiles
 from tastemaker.settings import Settings
@@ -467,7 +468,7 @@ def test_a_database_that_is_away_stops_nothing_for_good(
 
 @pytest.fixture
 def bandits(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
-    home.running(kind="bandit", window_days=1.0, planned_units=10_000)
+    home.running(kind="bandit", window_days=1.0, planned_units=10_000, step_hours=1e-9)
     with closing(AssignedRequests(Settings(home=tmp_path))) as requests:
         yield World(home, tmp_path, requests)
 
@@ -477,31 +478,47 @@ def shares(world: World) -> dict[str, int]:
     return {name: one.share for name, one in design.variants.items()}
 
 
-def test_a_bandits_shares_follow_the_probabilities_once_a_day(bandits: World) -> None:
+def test_a_bandits_next_units_get_shares_by_the_probabilities(bandits: World) -> None:
     bandits.users.best = {"a": 0.1, "b": 0.9}
-    bandits.serve()
-    bandits.check()
-    assert shares(bandits) == {"a": 500_000, "b": 500_000}
-    report = bandits.check(after=24 * HOUR)
+    bandits.serve(units=1_500)
+    report = bandits.check()
     assert report.refusal is None
     assert last_change(bandits) == ("schedule", "allocate")
     assert shares(bandits) == {"a": 140_000, "b": 860_000}
     its = bandits.home.experiments.get("ranker-2")
-    assert (its.epoch, its.state, its.enrolment) == (1, "running", 10_000)
+    assert (its.epoch, its.state, its.enrolment) == (1, "running", 50_000)
     evidence = bandits.home.experiments.history("ranker-2")[-1].evidence
     assert evidence["probabilities"] == {"a": 0.1, "b": 0.9}
     planned = bandits.home.experiments.publish().experiments[0]
     assert [(one.start, one.end) for one in planned.variants] == [(0, 140_000), (140_000, 1_000_000)]
-    bandits.users.best = {"a": 0.9, "b": 0.1}
-    bandits.clock.wall = time.time()  # at which the change was made
-    bandits.check(after=HOUR)
-    assert shares(bandits) == {"a": 140_000, "b": 860_000}
+    halves = {"a": (0, 500_000), "b": (500_000, 1_000_000)}
+    assert planned.earlier == (EarlierEpoch(0, 10_000, halves),)
 
 
-@pytest.mark.parametrize("best", [None, {"a": 0.505, "b": 0.495}], ids=["too few units", "about equal"])
-def test_shares_stay_without_a_reason_to_change_them(bandits: World, best: dict[str, float] | None) -> None:
-    bandits.users.best = best
-    bandits.check(after=25 * HOUR)
+def test_a_bandit_opens_no_units_while_a_guardrail_is_not_safe(bandits: World) -> None:
+    bandits.users.best = {"a": 0.1, "b": 0.9}
+    bandits.users.shares = {"a": 0.3, "b": 0.3}  # unknown
+    bandits.serve(units=1_500)
+    bandits.check()
+    assert (bandits.home.experiments.get("ranker-2").epoch, bandits.enrolment) == (0, 10_000)
+
+
+def test_a_bandit_waits_for_its_first_outcomes_and_steps_without_enough_of_them(bandits: World) -> None:
+    bandits.serve(units=1_500)
+    bandits.check()
+    assert bandits.enrolment == 10_000
+    bandits.clock.pass_by(25 * HOUR)
+    bandits.serve(units=1_500)
+    bandits.check()
+    assert last_change(bandits) == ("schedule", "step")
+    assert (bandits.home.experiments.get("ranker-2").epoch, bandits.enrolment) == (0, 50_000)
+
+
+def test_shares_that_are_about_the_same_stay_in_their_epoch(bandits: World) -> None:
+    bandits.users.best = {"a": 0.505, "b": 0.495}
+    bandits.serve(units=1_500)
+    bandits.check()
+    assert last_change(bandits) == ("schedule", "step")
     assert bandits.home.experiments.get("ranker-2").epoch == 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from scipy.stats import norm
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from support.planned_experiments import plant_experiment, plant_namespace
 from support.product_homes import PROBLEM, ProductWorld
@@ -20,9 +20,11 @@ from tastemaker.event_log.records import Assignment, Item, Record
 from tastemaker.experiments.design import GuardrailDesign
 from tastemaker.experiments.guardrails.reward_units import STALE_SECONDS, RewardReader
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.lifecycle import audit
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.problem import load_problem
 from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import experiments
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STARTED = NOW - timedelta(days=10)
@@ -53,6 +55,15 @@ def experiment(engine: Engine, kind: str = "ab") -> Experiment:
     }
     plant_experiment(engine, NOW, "ranker-2", **given)
     with engine.connect() as connection:
+        return read_experiment(connection, "ranker-2")
+
+
+def allocate(engine: Engine) -> Experiment:
+    """Begin an epoch for the next units, and return the experiment."""
+    with engine.begin() as connection:
+        newest = audit.read(connection, "ranker-2")[-1]
+        audit.append(connection, newest._replace(number=newest.number + 1, action="allocate", epoch=1))
+        connection.execute(update(experiments).values(epoch=1))
         return read_experiment(connection, "ranker-2")
 
 
@@ -111,13 +122,14 @@ def test_directions_are_those_of_the_metrics(reader: RewardReader) -> None:
         reader.is_higher_better("happiness")
 
 
-def test_probabilities_are_those_of_all_epochs_of_a_bandit(
+def test_probabilities_count_the_epochs_whose_units_keep_their_variants(
     engine: Engine, tmp_path: Path, reader: RewardReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tastemaker.experiments.allocation.MIN_UNITS", 3)
     its = experiment(engine, "bandit")
     assert reader.probabilities_of_best(its, now=NOW.timestamp() + 60) is None
-    write(tmp_path, epoch=3)
+    write(tmp_path)
+    its = allocate(engine)
     found = reader.probabilities_of_best(its, now=NOW.timestamp() + 60)
     assert found is not None
     error = math.sqrt(2 * (2 / 9) * (3 / 2) / 3)  # of the difference of 1/3 and 2/3, three units each
