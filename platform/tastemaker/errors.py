@@ -50,6 +50,10 @@ class GateError(TastemakerError):
     """Error of a batch of data that failed validation."""
 
 
+class UnknownNameError(TastemakerError):
+    """Error of a name, such as that of a page's address, that nothing has."""
+
+
 class PluginError(TastemakerError):
     """Error in a model plugin: not found, not loadable, or with an invalid answer."""
 

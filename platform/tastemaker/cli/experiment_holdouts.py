@@ -88,6 +88,9 @@ def add(name: str, share: float, unit: str, covers: tuple[str, ...], reason: str
         print_json({"holdout": name, "unit": unit, "share": share})
         return
     click.echo(f"holdout {name}: {100 * share:g} % of the {unit}s are in no experiment")
+    others = [] if covers else [one for one in experiments.namespaces() if one.unit != unit]
+    for one in others:
+        click.echo(f"requests without a {unit} are not held out of {one.name}, which assigns a {one.unit}")
 
 
 @holdouts.command("end")

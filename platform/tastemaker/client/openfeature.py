@@ -127,7 +127,9 @@ class ExperimentProvider(AbstractProvider):
             raise FlagNotFoundError(f"no experiment {flag_key!r} runs")
         context = context or EvaluationContext()
         given = self._given(_unit_of(experiment, in_force.plan), context)
-        units = Units(*map(self._pseudonym, given) if self._pseudonym else given)
+        *of_people, request = given
+        # The log has no pseudonym of a request.
+        units = Units(*map(self._pseudonym, of_people), request) if self._pseudonym else Units(*given)
         outcome = in_force.assigner.explain_one(flag_key, units, context.attributes)
         if outcome is None or outcome.reason == "no_unit":
             _refuse_missing(experiment, in_force.plan)

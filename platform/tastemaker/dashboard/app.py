@@ -40,7 +40,7 @@ from tastemaker.dashboard.reader import (
     utc_now,
 )
 from tastemaker.dashboard.rendering import render
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import TastemakerError, UnknownNameError
 from tastemaker.html import shell
 from tastemaker.report_in import endpoints
 from tastemaker.report_in.app import ReportIn
@@ -183,7 +183,8 @@ class _Site:
         try:
             return answer(request)
         except TastemakerError as error:
-            return self._error(request, 400, f"{error.problem}. {error.fix or ''}")
+            status = 404 if isinstance(error, UnknownNameError) else 400
+            return self._error(request, status, f"{error.problem}. {error.fix or ''}")
         except NothingKnown:
             return self._error(
                 request, 503, "The database does not answer, and this page was not read before."

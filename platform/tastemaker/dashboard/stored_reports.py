@@ -13,7 +13,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.paging import PER_PAGE, first_row
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import UnknownNameError
 from tastemaker.monitoring.report_archive import ReportKind, documents
 from tastemaker.storage.tables import reports, versions
 
@@ -71,19 +71,19 @@ def newest(reader: DashboardReader, kind: ReportKind, filters: PageFilters) -> R
 
 
 def report(reader: DashboardReader, number: str) -> Row[Any]:
-    """Return a report with its summary by its number. Raises TastemakerError if there is none."""
+    """Return a report with its summary by its number. Raises UnknownNameError if there is none."""
     by_number = selected("", PageFilters()).add_columns(_R.summary).where(_R.id == row_number(number))
     found = reader.rows(by_number)
     if not found:
-        raise TastemakerError(f"there is no report {number[:20]}", fix=f"choose one of the list: {PATH}")
+        raise UnknownNameError(f"there is no report {number[:20]}", fix=f"choose one of the list: {PATH}")
     return found[0]
 
 
 def document(reader: DashboardReader, number: str, name: str) -> Path:
-    """Return the file of a report's document. Raises TastemakerError if the report has none of that name."""
+    """Return the file of a report's document. Raises UnknownNameError if the report has none of that name."""
     found = documents(reader.settings.reports, report(reader, number).path)
     if name not in found:
-        raise TastemakerError(
+        raise UnknownNameError(
             f"report {number[:20]} has no document {name[:100]!r}",
             fix=f"choose one of its page: {PATH}/{number}",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tastemaker.errors import ArtifactError, PluginError, ProblemError, TastemakerError
+from tastemaker.errors import ArtifactError, PluginError, ProblemError, UnknownNameError
 from tastemaker.event_log import lookup
 from tastemaker.event_log.records import FeedbackRecord, Record
 from tastemaker.event_log.rows import feedback_rows, request_rows, utc
@@ -42,11 +42,12 @@ def find_record(request_id: str, settings: Settings) -> Record:
     """Return the record of a request.
 
     Raises:
-        TastemakerError: The log does not have it, or can't be read.
+        UnknownNameError: The log does not have it.
+        TastemakerError: The log can't be read.
     """
     record = lookup.find(request_id, settings)
     if record is None:
-        raise TastemakerError(
+        raise UnknownNameError(
             f"the log has no request {request_id!r}",
             fix="take an id of tastemaker log search; requests older than privacy.log_days are deleted",
         )

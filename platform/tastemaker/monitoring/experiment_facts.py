@@ -11,7 +11,7 @@ from tastemaker.stats.mismatch_level import RATIO_ALPHA
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 BY_EXPERIMENT = ("experiment",)
 
@@ -89,19 +89,25 @@ def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
                 select(func.max(changes.at, type_=Moment)).where(changes.experiment == one.name)
             ).scalar_one()
             times: list[datetime] = [changed_at, *(check.at for check in newest)]
-            p = connection.execute(
-                select(looks.c.ratio_anytime_p)
+            look = connection.execute(
+                select(looks.c.ratio_anytime_p, looks.c.verdict)
                 .where(looks.c.experiment == one.name, looks.c.epoch == one.epoch)
                 .order_by(looks.c.number.desc())
                 .limit(1)
-            ).scalar_one_or_none()
+            ).first()
             mismatch = any(row.guardrail == "sample_ratio" and row.verdict == "harm" for row in newest)
             checked[(one.name,)] = max(times).timestamp()
             stale[(one.name,)] = float(sum(row.verdict == "stale" for row in newest))
-            failed[(one.name,)] = float(mismatch or (p is not None and p < RATIO_ALPHA))
+            failed[(one.name,)] = float(mismatch or (look is not None and _is_invalid(look)))
     yield CHECKED.gauge(checked)
     yield STALE.gauge(stale)
     yield RATIO_FAILED.gauge(failed)
+
+
+def _is_invalid(look: Row[tuple[float | None, str]]) -> bool:
+    """Return whether a look found units that are not divided as planned, by either of its tests."""
+    p = look.ratio_anytime_p
+    return look.verdict == "invalid" or (p is not None and p < RATIO_ALPHA)
 
 
 def _last_actors(connection: Connection) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import TastemakerError, UnknownNameError
 from tastemaker.storage.tables import alert_incidents, alert_silences
 from tastemaker.watch.incident import Message, Silence
 from tastemaker.watch.rows import database_now, enqueue
@@ -52,7 +52,9 @@ def acknowledge(engine: Engine, number: int, by: str) -> bool:
 def _open_row(connection: Connection, number: int) -> Row[Any]:
     row = connection.execute(select(alert_incidents).where(alert_incidents.c.id == number)).one_or_none()
     if row is None:
-        raise TastemakerError(f"there is no incident {number}", fix="list them: tastemaker alerts list --all")
+        raise UnknownNameError(
+            f"there is no incident {number}", fix="list them: tastemaker alerts list --all"
+        )
     if row.closed_at is not None:
         raise TastemakerError(
             f"incident {number} ended at {row.closed_at:%Y-%m-%d %H:%M:%S} UTC: {row.ending}",

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, or_, select
 
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import UnknownNameError
 from tastemaker.storage.tables import (
     Moment,
     alert_incidents,
@@ -113,7 +113,7 @@ def incident(engine: Engine, number: int) -> IncidentRecord:
     with engine.connect() as connection:
         row = connection.execute(select(alert_incidents).where(alert_incidents.c.id == number)).one_or_none()
     if row is None:
-        raise TastemakerError(f"there is no incident {number}", fix="list them: tastemaker alerts history")
+        raise UnknownNameError(f"there is no incident {number}", fix="list them: tastemaker alerts history")
     return _record(row)
 
 

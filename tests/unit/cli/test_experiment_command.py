@@ -277,6 +277,10 @@ def test_namespaces_and_holdouts_are_made_and_listed(shop: ExperimentHome) -> No
     assert [(one.name, one.share, one.namespaces) for one in plan.holdouts] == [("spring", 50_000, ("home",))]
     with pytest.raises(TastemakerError, match="holds out a user, the namespace basket assigns a session"):
         run("holdouts", "add", "other", "--share", "0.05", "--namespace", "basket", *reason)
+    said = run("holdouts", "add", "all", "--share", "0.05", *reason).output
+    assert "requests without a user are not held out of basket, which assigns a session" in said
+    assert "of home" not in said
+    run("holdouts", "end", "all")
     run("holdouts", "end", "spring")
     assert decode_plan((shop.experiments.folder / "plan.json").read_bytes()).holdouts == ()
     assert json_of("holdouts")[0]["ends_at"] is not None

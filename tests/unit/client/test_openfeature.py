@@ -19,7 +19,7 @@ from tastemaker.api.schemas import ExposureReport
 from tastemaker.client.exposures import ExposureQueue
 from tastemaker.client.openfeature import ExperimentProvider
 from tastemaker.experiments.assignment import Assigner, Units
-from tastemaker.experiments.plan import BUCKETS, ControlPlan, Holdout, TargetingRule, Variant
+from tastemaker.experiments.plan import BUCKETS, ControlPlan, Holdout, Namespace, TargetingRule, Variant
 from tastemaker.experiments.plan_file import PlanFile, PlanInForce, write_plan
 from tastemaker.privacy.pseudonyms import Pseudonyms
 
@@ -227,6 +227,15 @@ def test_pseudonyms_are_assigned_as_the_controller_assigns_them() -> None:
         assert client.get_string_value("a", "", EvaluationContext(unit)) == expected.variant
     assert [one.unit for one in exposures.added] == [hidden.of(unit) for unit in users(300)]
     assert [one.user_id for one in exposures.added] == users(300)
+
+
+def test_a_request_is_assigned_by_its_own_id_where_people_have_pseudonyms() -> None:
+    """As the log has it: a request's id says nothing about a person, and is not hidden."""
+    plan = plan_of(experiment("a"), namespaces=(Namespace("home", "request", "ns-home"),))
+    client = flags(plan, pseudonym=Pseudonyms(b"k" * 32).of)
+    for request in users(100):
+        (expected,) = Assigner(plan, Path("/nowhere")).assign(Units(request=request), {})
+        assert client.get_string_value("a", "", EvaluationContext(request)) == expected.variant
 
 
 def test_ids_of_users_take_the_form_of_the_tables() -> None:

@@ -156,8 +156,8 @@ class TestAlerts:
     @pytest.mark.parametrize("number", ["99", "99999999999999999999"])
     def test_no_such_incident(self, client: TestClient, number: str) -> None:
         page = client.get(f"/alerts/{number}")
-        assert page.status_code == 400
-        assert "there is no incident" in page.text or "must be a whole number" in page.text
+        assert page.status_code == 404
+        assert "there is no incident" in page.text
 
     def test_acknowledging_and_silencing(self, client: TestClient, engine: Engine) -> None:
         operated_homes.plant_alerts(engine)
@@ -328,7 +328,7 @@ class TestReports:
         with engine.begin() as connection:
             moved = update(reports).where(reports.c.id == 3)
             connection.execute(moved.values(path=str(tmp_path / "secret" / "report.html")))
-        assert client.get("/reports/3/documents/report.html").status_code == 400
+        assert client.get("/reports/3/documents/report.html").status_code == 404
         assert "are not on this machine" in client.get("/reports/3").text
 
 

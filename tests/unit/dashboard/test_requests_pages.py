@@ -141,7 +141,7 @@ def test_one_request_with_its_items_features_and_what_became_of_it(
 
 def test_a_request_that_is_not_logged(client: TestClient) -> None:
     page = client.get("/requests/abc")
-    assert page.status_code == 400
+    assert page.status_code == 404
     assert "the log has no request 'abc'" in unescape(page.text)
 
 

@@ -204,7 +204,7 @@ def test_a_request_is_held_out_by_its_user_whatever_the_unit() -> None:
         holdouts=(Holdout("all", "user", "held", BUCKETS),),
     )
     assert reasons(plan, Units(user="u", request="r")) == {"a": "holdout"}
-    assert reasons(plan, Units(request="r")) == {"a": "assigned"}
+    assert reasons(plan, Units(request="r")) == {"a": "assigned"}, "nothing says whose request it is"
 
 
 def test_the_order_of_the_questions() -> None:

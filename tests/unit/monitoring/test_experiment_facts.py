@@ -104,7 +104,13 @@ def test_the_newest_check_of_each_guardrail_in_the_epoch_counts(home: Experiment
     assert found["ratio_failed"] == 0
 
 
-def test_a_ratio_fails_by_a_check_or_by_a_look(home: ExperimentHome, engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("anytime_p", "verdict", "is_failed"),
+    [(1e-6, "undecided", 1), (0.5, "invalid", 1), (None, "invalid", 1), (0.5, "better", 0)],
+)
+def test_a_ratio_fails_by_a_check_or_by_either_test_of_a_look(
+    home: ExperimentHome, engine: Engine, anytime_p: float | None, verdict: str, is_failed: int
+) -> None:
     check(engine, "sample_ratio", "harm")
     assert facts(engine)["ratio_failed"] == 1
     check(engine, "sample_ratio", "safe")
@@ -113,11 +119,11 @@ def test_a_ratio_fails_by_a_check_or_by_a_look(home: ExperimentHome, engine: Eng
         "experiment": NAME, "epoch": 0, "number": 1, "at": datetime.now(UTC), "log_until": datetime.now(UTC),
         "is_planned": False, "details": {}, "units": {}, "pending_units": 0, "crossed_units": 0,
         "information": 0.1,
-        "alpha_spent": 0.0, "ratio_anytime_p": 1e-6, "verdict": "invalid", "sentence": "s",
+        "alpha_spent": 0.0, "ratio_anytime_p": anytime_p, "verdict": verdict, "sentence": "s",
     }  # fmt: skip
     with engine.begin() as connection:
         connection.execute(insert(looks), [row])
-    assert facts(engine)["ratio_failed"] == 1
+    assert facts(engine)["ratio_failed"] == is_failed
 
 
 def fired(engine: Engine, now: datetime | None = None) -> set[str]:

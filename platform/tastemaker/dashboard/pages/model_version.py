@@ -23,7 +23,7 @@ from tastemaker.dashboard.formats import day
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import ChartDays, single_chart, with_gaps, with_unit
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import UnknownNameError
 from tastemaker.product.catalogue_metrics import CATALOGUE
 from tastemaker.product.definitions import DEFINITIONS
 from tastemaker.product.engagement_metrics import ENGAGEMENT
@@ -34,12 +34,12 @@ DRAWN = ("ctr_list", "ctr_impression", "reward_per_request", "model_answer_share
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
-    """Return the figures, charts and history of a version. Raises TastemakerError for an unknown one."""
+    """Return the figures, charts and history of a version. Raises UnknownNameError for an unknown one."""
     version = filters.path["version"]
     registered = reader.rows(select(versions).where(versions.c.id == version))
     models = [registered[0].model] if registered else _models(reader, version)
     if not models:
-        raise TastemakerError(
+        raise UnknownNameError(
             f"there is no version {version[:200]!r}", fix="follow the links of the page Models"
         )
     mine = PageFilters(model=models[0], version=version, period=filters.period)

@@ -14,7 +14,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit, claims
 from tastemaker.experiments.lifecycle.audit import Change
-from tastemaker.experiments.lifecycle.guards import Facts, objections
+from tastemaker.experiments.lifecycle.guards import CONFIRMED, Facts, objections
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.experiments.lifecycle.states import (
     Action,
@@ -161,6 +161,13 @@ def require_unobjected(
         variant: The variant to ship.
         confirmed: Names of the guards that the actor passes by.
     """
+    known = CONFIRMED.get(action, ())
+    unknown = sorted(set(confirmed) - set(known))
+    if unknown:
+        raise ActionRefused(
+            f"{action} of {experiment.name} has no guard {', '.join(map(repr, unknown))} to be confirmed",
+            fix=f"confirm {' or '.join(known)}, or leave it out" if known else "leave --confirm out",
+        )
     if confirmed and is_automatic(actor):
         raise ActionRefused(f"{actor} may confirm no guard", fix="a person has to do it")
     found = [

@@ -5,10 +5,11 @@ Released buckets stay free for the namespace's cool-down, because people carry o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.plan import BUCKETS
@@ -44,12 +45,11 @@ def claim(connection: Connection, namespace: str, experiment: str, size: int, no
     if chosen is None:
         free = BUCKETS - sum(row.end - row.start for row in rows)
         holders = {row.experiment: row.free_at for row in rows}
+        smaller = f"give its design a claim of at most {free:,}, or " if free else "give its design "
         raise TastemakerError(
             f"{experiment} needs {size:,} buckets of the namespace {namespace}, but {free:,} are free: "
             + "; ".join(_held(name, until) for name, until in sorted(holders.items())),
-            fix=f"give its design a claim of at most {free:,}, or another namespace, or end one of those"
-            if free
-            else "give its design another namespace, or end one of those",
+            fix=f"{_waiting(rows, free, size)}{smaller}another namespace",
         )
     connection.execute(
         insert(namespace_claims),
@@ -123,6 +123,15 @@ def first_free(taken: Iterable[Range], size: int, buckets: int = BUCKETS) -> lis
             size -= stop - place
         place = max(place, end)
     return None if size else chosen
+
+
+def _waiting(rows: Sequence[Row[Any]], free: int, size: int) -> str:
+    """Return until when to wait for enough buckets that cool down, or which experiments to end."""
+    for row in sorted((one for one in rows if one.free_at is not None), key=lambda one: one.free_at):
+        free += row.end - row.start
+        if free >= size:
+            return f"wait until {row.free_at:%Y-%m-%d %H:%M} UTC, when {free:,} buckets are free; or "
+    return "end an experiment that holds buckets, and wait for its cool-down; or "
 
 
 def _held(experiment: str, free_at: datetime | None) -> str:

@@ -16,6 +16,13 @@ from tastemaker.experiments.lifecycle.states import ACTIVE, OPENING_FURTHER, Act
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
 
+CONFIRMED: dict[Action, tuple[str, ...]] = {
+    "start": ("aa",),
+    "step": ("duration", "guardrails"),
+    "allocate": ("duration", "guardrails"),
+    "ship": ("verdict",),
+}
+"""Guards of each action that a person may confirm."""
 SHIPPED_KINDS = ("ab", "bandit")
 """Kinds whose result can promote a variant."""
 _ENDED = "stopped", "decided", "archived"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,7 @@ from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known
 from tastemaker.experiments.interleaving_checks import interleaving_fault
 from tastemaker.experiments.lifecycle.namespaces import list_namespaces
+from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
@@ -37,7 +39,7 @@ def read_known(
     types = metrics.rewarded_types(problem)
 
     def version_fault(variant: VariantDesign) -> DesignFault | None:
-        return _fault_of(lambda: _require_version(registry, problem.name, variant))
+        return _fault_of(partial(_require_version, registry, problem.name, variant))
 
     return Known(
         namespaces={one.name: one.unit for one in list_namespaces(connection)},
@@ -46,6 +48,23 @@ def read_known(
         has_champion=registry.champion(problem.name) is not None,
         mixing_fault=None if retrieval is None else interleaving_fault(retrieval),
     )
+
+
+def require_versions(registry: Registry, problem: str, experiment: Experiment) -> None:
+    """Raise TastemakerError if a version that more units would get does not exist any more, or is damaged.
+
+    Args:
+        registry: The versions.
+        problem: The name of the problem.
+        experiment: The experiment.
+    """
+    for name, variant in experiment.design.variants.items():
+        fault = _fault_of(partial(_require_version, registry, problem, variant))
+        if fault is not None:
+            raise TastemakerError(
+                f"{experiment.name} can't enrol more units: variant {name}: {fault.problem}",
+                fix=f"{fault.fix}; or: tastemaker experiment roll-back {experiment.name} --reason REASON",
+            )
 
 
 def _require_version(registry: Registry, problem: str, variant: VariantDesign) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, select
 
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import UnknownNameError
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle.states import ACTIVE, Standing, State
 from tastemaker.experiments.plan import Kind
@@ -71,13 +71,13 @@ def read_experiments(connection: Connection, states: Collection[str] | None = No
 
 
 def read_experiment(connection: Connection, name: str) -> Experiment:
-    """Return an experiment by its name. Raises TastemakerError if there is none."""
+    """Return an experiment by its name. Raises UnknownNameError if there is none."""
     row = connection.execute(_joined().where(experiments.c.name == name)).mappings().first()
     if row is not None:
         return _from_row(row)
     known: Sequence[str] = connection.execute(select(experiments.c.name)).scalars().all()
     otherwise = "tastemaker experiment list" if known else "make it: tastemaker experiment new NAME"
-    raise TastemakerError(f"there is no experiment {name!r}", fix=did_you_mean(name, known, otherwise))
+    raise UnknownNameError(f"there is no experiment {name!r}", fix=did_you_mean(name, known, otherwise))
 
 
 def _joined() -> Any:

@@ -21,12 +21,18 @@ from tastemaker.experiments.lifecycle.compile import PlanCompiler
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.guards import Facts, read_facts, result_of
-from tastemaker.experiments.lifecycle.known import read_known
+from tastemaker.experiments.lifecycle.known import read_known, require_versions
 from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
 from tastemaker.experiments.lifecycle.next_actions import NextAction, read_next_actions
 from tastemaker.experiments.lifecycle.outcomes import store_outcomes
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
-from tastemaker.experiments.lifecycle.states import ACTIVE, CLOSING, CREATED, require_allowed
+from tastemaker.experiments.lifecycle.states import (
+    ACTIVE,
+    CLOSING,
+    CREATED,
+    OPENING_FURTHER,
+    require_allowed,
+)
 from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
@@ -228,6 +234,8 @@ class Experiments:
             changes.require_unobjected(experiment, found, facts, actor, given.get("variant"), confirmed)
             if found in ("ready", "new_epoch"):
                 check_design(proposed, read_known(connection, self._registry, self.problem, self._retrieval))
+            elif found in OPENING_FURTHER:
+                require_versions(self._registry, self.problem.name, experiment)
             if found == "hold":
                 self._write_units(connection, experiment)
             stored = changes.apply(

@@ -277,7 +277,7 @@ def test_the_csv_file_has_the_figures_of_the_page(tmp_path: Path) -> None:
 
 def test_no_such_experiment(client_of_nothing: TestClient) -> None:
     page = client_of_nothing.get("/experiments/nothing")
-    assert page.status_code == 400
+    assert page.status_code == 404
     assert "there is no experiment" in page.text
 
 

@@ -133,7 +133,7 @@ class World:
     def start_again(self, **changed: Any) -> None:
         """Begin a new epoch with a changed design."""
         design = msgspec.structs.replace(self.home.experiments.get("ranker-2").design, **changed)
-        self.home.do("ranker-2", "new_epoch", design=design, confirmed=("aa",))
+        self.home.do("ranker-2", "new_epoch", design=design)
 
     @property
     def enrolment(self) -> int:

@@ -149,8 +149,12 @@ def _fields(variant: VariantDesign, share: int) -> dict[str, Any]:
 def test_two_experiments_of_a_namespace_share_no_bucket(shop: ExperimentHome) -> None:
     shop.running("first", claim=600_000)
     shop.draft("second", claim=500_000)
-    with pytest.raises(TastemakerError, match=r"second needs 500,000 buckets .* but 400,000 are free: first"):
+    with pytest.raises(
+        TastemakerError, match=r"second needs 500,000 buckets .* but 400,000 are free: first"
+    ) as caught:
         shop.do("second", "ready")
+    assert str(caught.value.fix).startswith("end an experiment that holds buckets")
+    assert "a claim of at most 400,000" in str(caught.value.fix)
     shop.do("second", "revise", design=shop.design("second", claim=400_000))
     shop.do("second", "ready")
     shop.do("second", "start", confirmed=("aa",))
@@ -164,8 +168,11 @@ def test_released_buckets_cool_down_unless_no_unit_was_assigned(shop: Experiment
     shop.running("first")
     shop.do("first", "stop")
     shop.draft("second")
-    with pytest.raises(TastemakerError, match=r"0 are free: first \(free from .* UTC\)"):
+    with pytest.raises(TastemakerError, match=r"0 are free: first \(free from .* UTC\)") as caught:
         shop.do("second", "ready")
+    (free_at,) = re.findall(r"free from (.*?) UTC", str(caught.value))
+    wait = f"wait until {free_at} UTC, when 1,000,000 buckets are free; or give its design another namespace"
+    assert caught.value.fix == wait
 
 
 def test_a_promotion_changes_the_default_of_the_plan(shop: ExperimentHome) -> None:
@@ -223,6 +230,31 @@ def test_a_version_that_is_gone_is_found_before_the_start(shop: ExperimentHome) 
     with pytest.raises(TastemakerError, match=r"variant b: .*manifest.json"):
         shop.do(name, "ready")
     assert shop.experiments.get(name).state == "draft"
+
+
+def test_more_units_are_not_enrolled_for_a_version_that_is_gone(shop: ExperimentHome) -> None:
+    name = shop.running()
+    (shop.challenger.folder / "manifest.json").unlink()
+    with pytest.raises(TastemakerError, match=r"can't enrol more units: variant b: .*manifest.json"):
+        shop.do(name, "step", confirmed=("duration", "guardrails"))
+    assert shop.experiments.get(name).enrolment == 10_000
+
+
+@pytest.mark.parametrize(
+    ("action", "confirmed", "message"),
+    [
+        ("step", ("nonsense",), "step of ranker-2 has no guard 'nonsense' to be confirmed"),
+        ("step", ("duration", "aa"), "no guard 'aa'"),
+        ("step", ("guardrails", "harm"), "no guard 'harm'"),
+        ("hold", ("duration",), "leave --confirm out"),
+    ],
+)
+def test_a_guard_that_there_is_not_is_not_confirmed(
+    shop: ExperimentHome, action: str, confirmed: tuple[str, ...], message: str
+) -> None:
+    name = shop.running()
+    with pytest.raises(TastemakerError, match=message):
+        shop.do(name, action, confirmed=confirmed)
 
 
 @pytest.mark.parametrize(
