@@ -153,11 +153,14 @@ class TestAlerts:
         assert "/requests?q=model%3A%22ranker%22%20since%3A" in page
         assert "<form" not in page.split("<main", 1)[1]
 
-    @pytest.mark.parametrize("number", ["99", "99999999999999999999"])
-    def test_no_such_incident(self, client: TestClient, number: str) -> None:
+    @pytest.mark.parametrize(
+        ("number", "status", "says"),
+        [("99", 404, "there is no incident"), ("9" * 20, 400, "must be a whole number")],
+    )
+    def test_no_such_incident(self, client: TestClient, number: str, status: int, says: str) -> None:
         page = client.get(f"/alerts/{number}")
-        assert page.status_code == 404
-        assert "there is no incident" in page.text
+        assert page.status_code == status
+        assert says in page.text
 
     def test_acknowledging_and_silencing(self, client: TestClient, engine: Engine) -> None:
         operated_homes.plant_alerts(engine)

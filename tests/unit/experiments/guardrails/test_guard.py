@@ -289,7 +289,7 @@ def test_a_new_epoch_begins_without_the_units_of_the_old_one(world: World) -> No
     world.serve(b=0.3)
     world.check()
     world.check()
-    world.home.do("ranker-2", "new_epoch", confirmed=("aa",))
+    world.home.do("ranker-2", "new_epoch")
     report = world.check()
     assert report.epoch == 1
     assert verdicts(report)["fallback_share"] == "stale"
@@ -414,7 +414,7 @@ def test_an_experiment_that_can_not_be_checked_does_not_stop_the_others(
 
 
 def test_a_trip_of_an_earlier_epoch_is_over(world: World) -> None:
-    world.home.do("ranker-2", "new_epoch", confirmed=("aa",))
+    world.home.do("ranker-2", "new_epoch")
     trip(world, epoch=0)
     world.guard.act_on_trips()
     assert world.state == "running"
