@@ -127,9 +127,9 @@ class ExperimentProvider(AbstractProvider):
             raise FlagNotFoundError(f"no experiment {flag_key!r} runs")
         context = context or EvaluationContext()
         given = self._given(_unit_of(experiment, in_force.plan), context)
-        *of_people, request = given
-        # The log has no pseudonym of a request.
-        units = Units(*map(self._pseudonym, of_people), request) if self._pseudonym else Units(*given)
+        units = Units(*given)
+        if self._pseudonym is not None:  # the log has no pseudonym of a request
+            units = Units(*map(self._pseudonym, given))._replace(request=units.request)
         outcome = in_force.assigner.explain_one(flag_key, units, context.attributes)
         if outcome is None or outcome.reason == "no_unit":
             _refuse_missing(experiment, in_force.plan)

@@ -45,7 +45,8 @@ def test_good_plans_have_no_fault() -> None:
 
 
 def _bandit(*earlier: EarlierEpoch, **other: Any) -> ControlPlan:
-    return plan_of(experiment("a", **{"kind": "bandit", "epoch": 3, "earlier": earlier} | other))
+    fields: dict[str, Any] = {"kind": "bandit", "epoch": 3, "earlier": earlier}
+    return plan_of(experiment("a", **(fields | other)))
 
 
 _DRAW = {"control": (0, 1), "treatment": (1, 2)}
