@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support import experiment_homes
+from support.child_processes import ended
 from support.commands import start
 from support.experiment_homes import ExperimentHome
 from tastemaker.experiments.tripped import Trip, TripFiles
@@ -42,11 +44,12 @@ def until(is_true: Callable[[], bool]) -> None:
 def test_a_killed_guard_is_replaced_by_the_one_that_waits(home: ExperimentHome, tmp_path: Path) -> None:
     home.running("ranker-2")
     lock = home.experiments.folder / "guard.lock"
-    first = start(tmp_path, *COMMAND)
-    second = None
-    try:
+    with ExitStack() as stack:
+        first = start(tmp_path, *COMMAND)
+        stack.enter_context(ended(first))
         until(lock.exists)
         second = start(tmp_path, *COMMAND)
+        stack.enter_context(ended(second))
         assert second.stderr is not None
         assert "another guard runs" in second.stderr.readline()
         first.kill()
@@ -56,8 +59,3 @@ def test_a_killed_guard_is_replaced_by_the_one_that_waits(home: ExperimentHome, 
         assert home.experiments.history("ranker-2")[-1].actor == "guardrail:crash"
         second.send_signal(signal.SIGTERM)
         assert second.wait(SECONDS) == 0
-    finally:
-        for one in (first, second):
-            if one is not None:
-                one.kill()
-                one.communicate()

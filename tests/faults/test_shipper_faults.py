@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from support import request_logs
+from support.child_processes import ended
 from support.repository import ROOT
 from support.request_logs import click, fill, request, settings_of
 from support.servers import free_port
@@ -79,12 +80,12 @@ def test_a_shipper_killed_around_its_commit_doubles_nothing(
     tmp_path: Path, postgres_url: str, where: str
 ) -> None:
     fill(tmp_path, [*(request(number) for number in range(300)), *map(click, range(300))])
-    with python(SHIP_AND_HANG, str(tmp_path), postgres_url, where) as shipper:
+    shipper = python(SHIP_AND_HANG, str(tmp_path), postgres_url, where)
+    with ended(shipper):
         assert shipper.stdout is not None
         assert shipper.stdout.readline() == "there\n"
         if where == "before the commit":
             wait_until_copied(postgres_url)
-        shipper.kill()
     kept_before = kept(postgres_url)
     assert len(kept_before) == (0 if where == "before the commit" else 600)
     fill(tmp_path, [click("later")])
@@ -119,7 +120,8 @@ def test_shippers_of_one_spool_and_of_others_at_once_double_nothing(
     fill(tmp_path / "one", [click(number) for number in range(N)])
     fill(tmp_path / "two", [click(number) for number in range(N // 2, N + N // 2)])
     shippers = [python(SHIP, str(tmp_path / name), postgres_url) for name in ("one", "one", "two", "two")]
-    found = [int(shipper.communicate()[0]) for shipper in shippers]
+    with ended(*shippers):
+        found = [int(shipper.communicate()[0]) for shipper in shippers]
     assert sum(found) == 2 * N
     assert Counter(kept(postgres_url)) == Counter(f"click-{number}" for number in range(N + N // 2))
 

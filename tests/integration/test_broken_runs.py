@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy import select
 
 from support import commands, served_homes, small_shop
 from support.bento_servers import running
+from support.child_processes import ended
 from support.small_disks import mounted
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
@@ -123,10 +123,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_two_runs_at_once_come_to_what_one_does(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     settings = small_shop.settings(tmp_path / "home")
     both = [commands.start(settings.home, "tastemaker", "run", "--select", SELECT) for _ in range(2)]
-    for process in both:
-        out, err = process.communicate(timeout=commands.LIMIT_SECONDS)
-        assert process.returncode == 0, out + err
-        assert "Traceback" not in out + err
+    with ended(*both):
+        for process in both:
+            out, err = process.communicate(timeout=commands.LIMIT_SECONDS)
+            assert process.returncode == 0, out + err
+            assert "Traceback" not in out + err
     assert figures(settings) == undisturbed
 
 
@@ -134,11 +135,8 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, undisturb
     settings = small_shop.settings(tmp_path / "home")
     process = commands.start(settings.home, "tastemaker", "run", "--select", SELECT)
     assert process.stdout is not None
-    for line in process.stdout:
-        if "backtests/bought_again" in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.communicate(timeout=commands.LIMIT_SECONDS)
+    with ended(process):
+        assert any("backtests/bought_again" in line for line in process.stdout)
     assert process.returncode == -signal.SIGKILL
     outcome = run(settings, select=SELECT)
     assert outcome.success

@@ -19,6 +19,7 @@ import pytest
 
 from support import documented_commands
 from support.documented_commands import Command, Shell, commands
+from support.home_copies import copy_home
 from support.repository import ROOT
 
 pytestmark = pytest.mark.servers
@@ -75,13 +76,13 @@ class Clone:
     def save(self) -> None:
         """Remember the home folder and the problem, if they are not remembered yet."""
         if not self._saved.exists():
-            shutil.copytree(self._home, self._saved / "home", symlinks=True)
+            copy_home(self._home, self._saved / "home")
             shutil.copy(self.folder / "problem.yaml", self._saved)
 
     def restore(self) -> None:
         """The home folder as it was."""
         shutil.rmtree(self._home)
-        shutil.copytree(self._saved / "home", self._home, symlinks=True)
+        copy_home(self._saved / "home", self._home)
         shutil.copy(self._saved / "problem.yaml", self.folder)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
 from support import small_shop
+from support.home_copies import copy_home
 from tastemaker.cli.main import cli
 from tastemaker.data import source_identity
 from tastemaker.data.ingest import LandedDays, land
@@ -161,7 +162,7 @@ def test_a_folder_that_is_moved_and_copied_stays_the_same_source(tmp_path: Path)
     shop = Shop(tmp_path / "here")
     shop.write([1, 2])
     shop.load()
-    shutil.copytree(tmp_path / "here", tmp_path / "copy")
+    copy_home(tmp_path / "here", tmp_path / "copy")
     shutil.move(tmp_path / "here", tmp_path / "there")
     for name in ("copy", "there"):
         moved = Shop(tmp_path / name)

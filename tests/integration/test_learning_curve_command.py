@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from support import commands, small_shop
+from support.child_processes import ended
 from support.small_lakes import make_lake
 from support.tuning_worlds import PROBLEM, rows
 from tastemaker.evaluation.robustness import staleness
@@ -39,11 +38,8 @@ def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
     words = ("tastemaker", "learning-curve", "bought_again", "trending", "--weeks", "2")
     killed = commands.start(home, *words)
     assert killed.stderr is not None
-    for line in killed.stderr:
-        if line.startswith("bought_again  7 days after training"):
-            break
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    with ended(killed):
+        assert any(line.startswith("bought_again  7 days after training") for line in killed.stderr)
     before = stored(home)
     assert len(before) >= 7  # four windows, two weeks trained again, one week stale
     done = commands.done(home, *words)
@@ -62,7 +58,8 @@ def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
 def test_two_at_once_do_each_point_once(home: Path) -> None:
     words = ("tastemaker", "learning-curve", "bought_again", "--weeks", "2", "--json")
     both = [commands.start(home, *words, "--plot", str(home / f"{name}.png")) for name in ("first", "second")]
-    outputs = [process.communicate(timeout=SECONDS) for process in both]
+    with ended(*both):
+        outputs = [process.communicate(timeout=SECONDS) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     first, second = (json.loads(out) for out, _err in outputs)
     assert first == second

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support import learning_homes, served_homes
+from support import home_copies, learning_homes, served_homes
 from support.bento_servers import run, running
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
@@ -108,7 +108,7 @@ def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_pat
     entries = sorted(
         learning_homes.traffic(version.id, 400, seconds=2_000), key=lambda entry: entry.occurred_at
     )
-    learning_homes.copied(home, whole)
+    home_copies.copy_home(home, whole)
     learning_homes.log(whole, entries)
     learning_homes.learn(whole, version)
 

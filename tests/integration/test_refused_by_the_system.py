@@ -13,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from support import commands, small_shop
+from support.child_processes import ended
+from support.home_copies import copy_home
 from support.small_disks import mounted
 from tastemaker.cli.output import replace
 from tastemaker.errors import RegistryError
@@ -69,7 +71,7 @@ def remount(folder: Path, options: str) -> None:
 def test_a_home_that_is_read_only_or_full_is_one_sentence(trained: Settings, tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "80m") as disk:
         home = disk / "home"
-        shutil.copytree(trained.home, home)
+        copy_home(trained.home, home)
         small_shop.environment(home)  # its tastemaker.toml
         remount(disk, "ro")
         check_sentences(home, "file system|database file|readonly", ("run --force", "ship", "leaderboard"))
@@ -108,7 +110,8 @@ def test_a_disk_that_fills_up_during_a_run_ends_without_a_trace(tmp_path: Path, 
     with mounted(tmp_path / "disk", size) as disk:
         more = {**ONE_MODEL, "TASTEMAKER_HOME": str(disk / "home")}
         process = commands.start(home, "tastemaker", "run", more=more)
-        out, err = process.communicate(timeout=commands.LIMIT_SECONDS)
+        with ended(process):
+            out, err = process.communicate(timeout=commands.LIMIT_SECONDS)
         assert "Traceback" not in out + err
         assert process.returncode in (1, 2), out + err
         assert "fix: free some space" in out + err

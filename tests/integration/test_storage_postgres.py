@@ -20,6 +20,7 @@ from sqlalchemy import Engine, create_engine, insert, inspect, make_url, select,
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from support import registered_versions
+from support.child_processes import ended
 from support.repository import ROOT
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
@@ -117,9 +118,10 @@ def test_many_processes_may_open_a_new_database_at_once(database_url: str) -> No
     started = [
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) for _ in range(PROCESSES)
     ]
-    for process in started:
-        _out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
+    with ended(*started):
+        for process in started:
+            _out, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
     engine = open_engine(database_url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +13,7 @@ import psutil
 import pytest
 
 from support import commands, small_shop
+from support.child_processes import ended
 from support.html_pages import faults, faults_in_a_browser
 from support.small_lakes import make_lake
 from support.tuning_worlds import PROBLEM, rows
@@ -50,11 +49,10 @@ def until(process: subprocess.Popen[str], line_starts: str) -> list[str]:
 
 def test_killed_it_goes_on_and_loses_no_trial(home: Path, tmp_path: Path) -> None:
     killed = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "200")
-    said = until(killed, "4 of 200")
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    ended = re.findall(r"of 200  (\S+)", "".join(said))
-    assert len(ended) == 4
+    with ended(killed):
+        said = until(killed, "4 of 200")
+    values = re.findall(r"of 200  (\S+)", "".join(said))
+    assert len(values) == 4
     found = json_of(home, "bpr", "--trials", "7")
     assert len(found["trials"]) >= 7
     whole = small_shop.settings(tmp_path / "whole", problem=PROBLEM)
@@ -62,12 +60,13 @@ def test_killed_it_goes_on_and_loses_no_trial(home: Path, tmp_path: Path) -> Non
     at_once = json_of(whole.home, "bpr", "--trials", str(len(found["trials"])))
     figures = [(trial["params"], trial["value"]) for trial in found["trials"]]
     assert figures == [(trial["params"], trial["value"]) for trial in at_once["trials"]]
-    assert ended == [f"{value:.4f}" for _params, value in figures[: len(ended)]]
+    assert values == [f"{value:.4f}" for _params, value in figures[: len(values)]]
 
 
 def test_two_at_once_share_the_trials(home: Path) -> None:
     both = [commands.start(home, "tastemaker", "tune", "trending", "--trials", "8", "--json") for _ in "12"]
-    outputs = [process.communicate(timeout=SECONDS) for process in both]
+    with ended(*both):
+        outputs = [process.communicate(timeout=SECONDS) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     first, second = (json.loads(out) for out, _err in outputs)
     assert first == second
@@ -87,21 +86,22 @@ def test_over_processes_the_figures_are_the_same(home: Path) -> None:
 
 def test_workers_end_with_their_parent(home: Path) -> None:
     parent = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "500", "--jobs", "2")
-    until(parent, "2 of 500")
-    children = psutil.Process(parent.pid).children(recursive=True)
-    assert len(children) >= 2
-    parent.kill()
-    parent.communicate()
+    with ended(parent):
+        until(parent, "2 of 500")
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) >= 2
+        parent.kill()
     _gone, alive = psutil.wait_procs(children, timeout=SECONDS)
     assert not alive
 
 
 def test_a_worker_that_dies_is_reported_and_costs_no_trial(home: Path) -> None:
     parent = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "500", "--jobs", "2")
-    until(parent, "2 of 500")
-    children = psutil.Process(parent.pid).children(recursive=True)
-    next(one for one in children if "spawn_main" in " ".join(one.cmdline())).kill()
-    _out, err = parent.communicate(timeout=SECONDS)
+    with ended(parent):
+        until(parent, "2 of 500")
+        children = psutil.Process(parent.pid).children(recursive=True)
+        next(one for one in children if "spawn_main" in " ".join(one.cmdline())).kill()
+        _out, err = parent.communicate(timeout=SECONDS)
     assert parent.returncode == 2
     assert "a worker process died" in err
     assert "fewer --jobs" in err

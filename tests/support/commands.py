@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support import small_shop
+from support.child_processes import ended
 
 BIN = Path(sys.executable).parent
 LIMIT_SECONDS = 150
@@ -38,7 +39,7 @@ def environment_as_it_is(
 
 
 def start(home: Path, *words: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start an installed program, such as `tastemaker run`, in the home folder."""
+    """Start an installed program, such as `tastemaker run`, in the home folder. Use `ended` with it."""
     return subprocess.Popen(
         [str(BIN / words[0]), *words[1:]],
         cwd=home,
@@ -55,10 +56,8 @@ def done(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, which must have this status, and no stack trace."""
     process = start(home, *words, more=more)
-    try:
+    with ended(process):
         out, err = process.communicate(timeout=LIMIT_SECONDS)
-    finally:
-        process.kill()
     said = f"{' '.join(words)} ended with {process.returncode}\n{out}\n{err}"
     assert process.returncode == status, said
     assert "Traceback" not in said, said

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from support import commands
+from support.child_processes import ended
 from support.servers import free_port
 from support.watched_pages import wait_until
 
@@ -27,10 +28,9 @@ def dashboard_process(home: Path, more: Mapping[str, str] | None = None) -> Iter
             return httpx.get(f"{url}/healthz").status_code == 200
         return False
 
-    try:
+    with ended(process):
         wait_until(answers, 60, lambda: "the dashboard does not answer")
         yield url
-    finally:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
         assert "Traceback" not in said, said

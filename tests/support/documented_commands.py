@@ -220,6 +220,7 @@ class Shell:
             self._bash.wait(10)
         except subprocess.TimeoutExpired:
             self._bash.kill()
+            self._bash.wait()
         self._status.unlink()
         return ended
 

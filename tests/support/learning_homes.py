@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,12 +35,6 @@ def workspace(home: Path, feedback_delay: float = FEEDBACK_DELAY) -> Workspace:
     (home / "problem.yaml").write_text(served_homes.problem().model_dump_json())
     learning = LearningSettings(feedback_delay_seconds=feedback_delay, poll_seconds=0.1)
     return Workspace(Settings(home=home, problem=home / "problem.yaml", learning=learning))
-
-
-def copied(home: Path, target: Path) -> Path:
-    """The same versions somewhere else."""
-    shutil.copytree(home, target)
-    return target
 
 
 def shown(number: int, version: str, at: float, items: Sequence[str], **other: Any) -> Record:

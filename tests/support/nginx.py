@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from support.certificates import certify
+from support.child_processes import ended
 from support.servers import not_installed
 
 
@@ -38,11 +39,9 @@ def nginx(folder: Path, site: str, url: str) -> Iterator[httpx.Client]:
     command = [binary, "-p", str(folder), "-c", str(configure(folder, site))]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     trusted = ssl.create_default_context(cafile=str(folder / "tastemaker.pem"))
-    try:
-        with httpx.Client(base_url=url, verify=trusted, timeout=10) as client:
-            _wait(client, server)
-            yield client
-    finally:
+    with ended(server), httpx.Client(base_url=url, verify=trusted, timeout=10) as client:
+        _wait(client, server)
+        yield client
         server.terminate()
         server.communicate(timeout=20)
 

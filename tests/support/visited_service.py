@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from support import bento_servers, shop_homes
+from support.child_processes import ended
 from support.servers import free_port
 from tastemaker.registry import Version
 
@@ -60,7 +61,7 @@ class Service:
 
     def wait(self) -> None:
         """Until it is ready."""
-        until(self.ready, f"the service is not ready:\n{self.log.read_text()}" if self.log.exists() else "")
+        until(self.ready, "the service is not ready", log=self.log)
 
     def kill(self) -> None:
         """kill -9 of whatever answers. Returns when it is gone."""
@@ -122,17 +123,29 @@ def served(
 class Visits:
     """A running `tastemaker simulate`."""
 
-    def __init__(self, process: subprocess.Popen[str], ledger: Path) -> None:
-        self._process, self.ledger = process, ledger
+    def __init__(self, process: subprocess.Popen[str], ledger: Path, log: Path) -> None:
+        self._process, self.ledger, self._log = process, ledger, log
+        self._acknowledged = self._read = 0
 
     def acknowledged(self) -> int:
         """Acknowledgements that the ledger holds by now."""
-        return self.ledger.read_text().count('"acknowledged"') if self.ledger.exists() else 0
+        if self.ledger.exists():
+            with self.ledger.open("rb") as file:
+                file.seek(self._read)
+                lines, end, _ = file.read().rpartition(b"\n")
+            self._acknowledged += lines.count(b'"acknowledged"')
+            self._read += len(lines + end)
+        return self._acknowledged
 
     def go_on(self, times: int = 1) -> None:
         """Wait until the service has acknowledged something from now on."""
-        before = self.acknowledged()
-        until(lambda: self.acknowledged() >= before + times, "nothing is acknowledged any more")
+        enough = self.acknowledged() + times
+
+        def goes_on() -> bool:
+            assert self._process.poll() is None, f"the visits ended: {self._process.communicate()}"
+            return self.acknowledged() >= enough
+
+        until(goes_on, "nothing is acknowledged any more", log=self._log)
 
     def end(self) -> dict[str, Any]:
         """Stop new visits, wait for the running ones, and return the summary."""
@@ -155,19 +168,18 @@ def visiting(home: Path, service: Service, *words: str) -> Iterator[Visits]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    visits = Visits(process, ledger)
-    try:
-        until(lambda: process.poll() is not None or visits.acknowledged() > 0, "no user visits")
-        assert process.poll() is None, process.communicate()
+    visits = Visits(process, ledger, service.log)
+    with ended(process):
+        visits.go_on()
         yield visits
-    finally:
-        process.kill()
-        process.wait()
 
 
-def until(happens: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
-    """Wait for something; AssertionError if it does not happen."""
+def until(
+    happens: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS, *, log: Path | None = None
+) -> None:
+    """Wait for something; AssertionError, with the log's end, if it does not happen."""
     give_up = time.monotonic() + seconds
     while not happens():
-        assert time.monotonic() < give_up, otherwise
+        if time.monotonic() > give_up:
+            raise AssertionError(otherwise if log is None else f"{otherwise}:\n{log.read_text()[-5_000:]}")
         time.sleep(0.05)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 from click.testing import CliRunner
 
+from support.child_processes import ended
 from tastemaker.cli.keys import SCOPES, keys
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.api_keys import Key, KeyScope, add, digest, read_keys, rotate
@@ -95,7 +96,8 @@ def test_a_full_disk_is_named_and_leaves_the_keys_as_they_were(
 def test_ten_at_once_make_ten_keys(home: Path) -> None:
     command = [sys.executable, "-m", "tastemaker.cli.main", "keys", "new", "job", "--scope", "manage"]
     running = [subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE) for _ in range(10)]
-    made = {one.communicate(timeout=60)[0].decode().strip() for one in running}
+    with ended(*running):
+        made = {one.communicate(timeout=60)[0].decode().strip() for one in running}
     kept = read_keys(home / "keys.json")
     assert len(made) == 10
     assert {digest(secret) for secret in made} == {key.digest for key in kept}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import learning_homes, served_homes
+from support import home_copies, learning_homes, served_homes
 from support.learning_homes import END
 from support.request_logs import fill
 from tastemaker.api.schemas import Request
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Vers
 @pytest.fixture
 def home(made: tuple[Path, dict[str, Version]], tmp_path: Path) -> Settings:
     """The same versions with a log of their own."""
-    return Settings(home=learning_homes.copied(made[0], tmp_path / "home"))
+    return Settings(home=home_copies.copy_home(made[0], tmp_path / "home"))
 
 
 def answered(home: Settings, version: Version, number: int = 1, **asked: Any) -> Record:

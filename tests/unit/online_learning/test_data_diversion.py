@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import experiment_plans, learning_homes, planned_experiments, served_homes
+from support import experiment_plans, home_copies, learning_homes, planned_experiments, served_homes
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import TastemakerError
@@ -45,7 +45,7 @@ def versions(origin: tuple[Path, list[Version]]) -> list[Version]:
 @pytest.fixture
 def home(origin: tuple[Path, list[Version]], tmp_path: Path) -> Path:
     """Each version showed 20 lists; half of those of the treatment are of the experiment."""
-    home = learning_homes.copied(origin[0], tmp_path / "home")
+    home = home_copies.copy_home(origin[0], tmp_path / "home")
     for seed, version in enumerate(origin[1]):
         learning_homes.log(home, learning_homes.traffic(version.id, 20, seed=seed))
     for number in range(10):
@@ -95,7 +95,7 @@ def test_without_diversion_each_version_learns_all_lists(home: Path, versions: l
 def test_a_plan_that_begins_to_divert_takes_back_what_was_learned_of_others(
     home: Path, versions: list[Version], tmp_path: Path
 ) -> None:
-    always, version = learning_homes.copied(home, tmp_path / "always"), versions[0]
+    always, version = home_copies.copy_home(home, tmp_path / "always"), versions[0]
     divert(always, plan_over(versions))
     learning_homes.learn(always, version)
     assert learning_homes.learn(home, version).requests == 70

@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from support import learning_homes, served_homes
+from support import home_copies, learning_homes, served_homes
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import TastemakerError
@@ -52,7 +52,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ve
 
 @pytest.fixture
 def home(origin: tuple[Path, dict[str, Version]], tmp_path: Path) -> Path:
-    return learning_homes.copied(origin[0], tmp_path / "home")
+    return home_copies.copy_home(origin[0], tmp_path / "home")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_learner_that_was_stopped_again_and_again_is_one_that_never_was(
     home: Path, versions: dict[str, Version], tmp_path: Path, model: str
 ) -> None:
     version = versions[model]
-    whole = learning_homes.copied(home, tmp_path / "whole")
+    whole = home_copies.copy_home(home, tmp_path / "whole")
     entries = learning_homes.traffic(version.id, 300)
     learning_homes.log(whole, entries)
     at_once = learning_homes.learn(whole, version)
@@ -91,7 +91,7 @@ def test_replicas_that_read_in_another_order_agree(
 ) -> None:
     """Two spools, each in its own order, some records in both, one drained already, one late by an hour."""
     version = versions[model]
-    other = learning_homes.copied(home, tmp_path / "other")
+    other = home_copies.copy_home(home, tmp_path / "other")
     entries = learning_homes.traffic(version.id, 200)
     learning_homes.log(other, entries)
     learning_homes.learn(other, version)
@@ -115,7 +115,7 @@ def test_looks_at_the_tail_of_the_log_come_to_the_same(
 ) -> None:
     """What comes late is seen there if its place is in the tail, and with the whole log wherever it is."""
     version = versions["lin_ucb"]
-    other = learning_homes.copied(home, tmp_path / "other")
+    other = home_copies.copy_home(home, tmp_path / "other")
     entries = learning_homes.traffic(version.id, 200)
     late = [
         learning_homes.shown(9_001, version.id, 100, ["item-03"]),
@@ -193,7 +193,7 @@ def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
     learning_homes.log(home, learning_homes.traffic(version.id, 100))
     for at in (500, 1_500, 2_500):
         learning_homes.learn(home, version, learning_homes.END + at)
-    whole = learning_homes.copied(home, tmp_path / "whole")
+    whole = home_copies.copy_home(home, tmp_path / "whole")
     learning_homes.learn(whole, version)
     states = Checkpoints(home / "learning", load_version(version.folder))
     newest = states.folder / states.names()[0]

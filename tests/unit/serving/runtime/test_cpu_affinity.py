@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.child_processes import ended
+
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system can't pin"),
@@ -39,30 +41,28 @@ def started(locks: Path) -> subprocess.Popen[str]:
 def test_each_worker_has_a_processor_of_its_own_while_there_are_any(tmp_path: Path) -> None:
     processors = sorted(os.sched_getaffinity(0))
     workers = [started(tmp_path) for _ in range(len(processors) + 1)]
-    said = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
+    with ended(*workers):
+        said = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
     pinned = [(number, allowed) for number, allowed in said if number is not None]
     assert sorted(number for number, _ in pinned) == processors
     assert all(allowed == [[number], [number]] for number, allowed in pinned), "all of their threads"
     assert [allowed for number, allowed in said if number is None] == [[processors, processors]]
-    for worker in workers:
-        worker.communicate()
 
 
 def test_a_processor_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> None:
     processors = sorted(os.sched_getaffinity(0))
     for _ in range(len(processors) + 1):
         worker = started(tmp_path)
-        assert worker.stdout
-        assert json.loads(worker.stdout.readline())[0] == processors[0]
-        worker.kill()
-        worker.communicate()
+        with ended(worker):
+            assert worker.stdout
+            assert json.loads(worker.stdout.readline())[0] == processors[0]
 
 
 def test_locks_of_others_are_left_alone(tmp_path: Path) -> None:
     for number in os.sched_getaffinity(0):
         (tmp_path / f"tastemaker-processor-{number}.lock").symlink_to(tmp_path / "elsewhere")
     worker = started(tmp_path)
-    assert worker.stdout
-    assert json.loads(worker.stdout.readline())[0] is None
-    worker.communicate()
+    with ended(worker):
+        assert worker.stdout
+        assert json.loads(worker.stdout.readline())[0] is None
     assert not (tmp_path / "elsewhere").exists()

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from support.child_processes import ended
 from support.request_logs import request
 from tastemaker._version import __version__
 from tastemaker.event_log.spool import Spool, SpoolError
@@ -274,8 +275,8 @@ class AWorker:
 
     def kill(self) -> None:
         """As kill -9 does."""
-        self._process.kill()
-        self._process.communicate()
+        with ended(self._process):
+            self._process.kill()
 
     def _lines(self, last: str) -> list[str]:
         assert self._process.stdout is not None
