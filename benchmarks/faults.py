@@ -26,13 +26,13 @@ COLUMNS = "{:<10} {:>7} {:>8} {:>12} {:>6} {:>8} {:>11} {:>10}"
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[kills|disk|clock|redis|postgres]...")
-@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
+@click.option("--smoke", is_flag=True, help="One kill: shows that it runs.")
 @click.option("--kills", default=100, show_default=True, help="How often the service is killed.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long a server or the disk is away.")
 def main(names: tuple[str, ...], smoke: bool, kills: int, seconds: float) -> None:
     """Do harm to a service under simulated traffic, and count what was lost."""
     if smoke:
-        kills, seconds = 1, 1.0
+        names, kills = ("kills",), 1
 
     def disk(home: Path) -> scenarios.Survived:
         with mounted(home / "spool", "64m") as spool:

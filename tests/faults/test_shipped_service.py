@@ -9,7 +9,7 @@ import pytest
 
 from support import scenarios
 
-SECONDS = float(os.environ.get("FAULT_SECONDS", "60"))
+SECONDS = float(os.environ.get("FAULT_SECONDS", "30"))
 """FAULT_SECONDS=600 looks longer."""
 
 pytestmark = pytest.mark.servers

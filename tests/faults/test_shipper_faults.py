@@ -65,6 +65,7 @@ def hang(*_):
     time.sleep(600)
 
 where = sys.argv[3]
+postgres._OPTIONS = "-c statement_timeout=10s"  # when a dead shipper's lock is free again: not after 60 s
 if where == "before the commit":
     postgres._INSERT = postgres._INSERT + "; SELECT pg_sleep(600)"
     print("there", flush=True)
