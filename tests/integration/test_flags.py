@@ -22,7 +22,7 @@ from tastemaker.event_log.exposures import exposures
 from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.assignment_sql import replay
 from tastemaker.experiments.plan import Namespace, PinnedService
-from tastemaker.experiments.plan_file import read_archive, write_plan
+from tastemaker.experiments.plan_file import LOOK_SECONDS, read_archive, write_plan
 from tastemaker.privacy.pseudonyms import KEY, Pseudonyms
 
 pytestmark = pytest.mark.servers
@@ -37,7 +37,8 @@ PLAN = plan_of(
     default="champion",
 )
 """The default service is not needed by flags: it does not answer."""
-KILL_SECONDS = 2.0
+KILL_SECONDS, BUSY_SECONDS = 2.0, 60.0
+"""Within which a kill is promised to act, and what it may take on a machine that has other things to do."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,8 @@ def test_the_log_has_what_the_assigner_says_and_a_kill_acts(flags: OpenFeatureCl
     first, *others = PLAN.experiments
     killed = (msgspec.structs.replace(first, killed=True), *others)
     write_plan(home / "experiments" / "plan.json", msgspec.structs.replace(PLAN, experiments=killed))
-    until = time.monotonic() + KILL_SECONDS
+    assert 2 * LOOK_SECONDS <= KILL_SECONDS, "the controller looks at the file, and the client asks it"
+    until = time.monotonic() + BUSY_SECONDS
     someone = EvaluationContext(
         next(user for user in users(50) if assigner.assign(Units(HIDDEN.of(user)), {}))
     )

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import ProgrammingError
 
+from support.child_processes import ended
 from support.commands import done, start
 from support.reporting_homes import measurement, shown
 from support.repository import ROOT
@@ -64,8 +65,8 @@ class Board:
         wait_until(self._answers, 30, lambda: "the dashboard did not start")
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        with ended(self._process):
+            pass
 
     def stop(self) -> None:
         self._process.terminate()
@@ -93,8 +94,8 @@ class Board:
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
     made = Board(tmp_path / "home")
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.kill()
@@ -179,9 +180,8 @@ def test_a_takeover_that_is_killed_loses_and_doubles_nothing(board: Board) -> No
     (folder / "measurements.ndjson").write_text("\n".join(lines))
     for seconds in (1.0, 1.8):
         process = start(board.settings.home, "tastemaker", "report", "take")
-        time.sleep(seconds)
-        process.kill()
-        process.communicate()
+        with ended(process):
+            time.sleep(seconds)
     done(board.settings.home, "tastemaker", "report", "take", "--json")
     with create_engine(board.settings.metadata_url).connect() as connection:
         figures = connection.execute(select(measurements.c.version)).scalars().all()
