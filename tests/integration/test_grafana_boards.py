@@ -104,8 +104,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 str(BIN / "tastemaker"),
                 "simulate",
                 service.url,
-                "--visits",
-                "1000000",
+                "--for",
+                "1h",
+                "--rate",
+                "30",
                 "--at-once",
                 "2",
             ]

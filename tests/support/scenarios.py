@@ -6,8 +6,9 @@ import errno
 import random
 import struct
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ import httpx
 import psycopg2
 
 from support import servers, service_keeper, shop_homes, visited_service
+from support.repository import ROOT
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain, read_log
 from tastemaker.event_log.records import Record
@@ -28,6 +30,7 @@ from tastemaker.storage.engine import open_engine
 
 HOUR = 3_600.0
 NO_ANONYMOUS = ("--anonymous", "0")
+SHIP = (str(visited_service.BIN / "tastemaker"), "ship")
 
 
 class Survived(NamedTuple):
@@ -86,18 +89,21 @@ def supervised(home: Path) -> Survived:
 def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived, list[list[str]], str]:
     """Shippers empty the log for so long while all workers write to it, each a process of its own.
 
+    The rate is limited: of a shop whose users come as fast as they are answered, all have left in a minute.
+
     Also: what /readyz said was degraded, and the service's log.
     """
     version = shop_homes.make_shop_home(home)["popularity"]
     command = ["tastemaker", "serve", "popularity"]
-    words = ("--at-once", "24", "--retry-for", "60s", *NO_ANONYMOUS)
+    words = ("--rate", "100", "--at-once", "24", "--retry-for", "60s", *NO_ANONYMOUS)
     degraded = []
     with (
         visited_service.served(home, version, command=command) as service,
         ExitStack() as shipping,
         visited_service.visiting(home, service, *words) as visits,
     ):
-        processes = [shipping.enter_context(_shipping(home, {})) for _ in range(shippers)]
+        eager = [sys.executable, "-m", "support.eager_shipper"]
+        processes = [shipping.enter_context(_shipping(home, {}, eager)) for _ in range(shippers)]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             visits.go_on()
@@ -300,12 +306,14 @@ def _reads_features(home: Path, service: visited_service.Service, user_id: str) 
 
 
 @contextmanager
-def _shipping(home: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _shipping(
+    home: Path, more: Mapping[str, str], words: Sequence[str] = SHIP
+) -> Iterator[subprocess.Popen[bytes]]:
     """A shipper at work."""
-    with (home / "ship.log").open("wb") as log:
+    with (home / "ship.log").open("ab") as log:
         process = subprocess.Popen(
-            [str(visited_service.BIN / "tastemaker"), "ship", "--follow"],
-            env=visited_service.environment(home, more),
+            [*words, "--follow"],
+            env=visited_service.environment(home, {"PYTHONPATH": str(ROOT / "tests"), **more}),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
