@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.browsers import WIDTHS, Browser, browsing
-from support.docs_site import build_into
+from support.docs_site import built_once
 
 PAGES = (
     "index.html",
@@ -34,7 +34,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the site is served."""
-    folder = build_into(tmp_path_factory.mktemp("docs") / "site")
+    folder = built_once(tmp_path_factory)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

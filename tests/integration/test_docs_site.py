@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 import tastemaker
-from support.docs_site import build, build_into
+from support.docs_site import build, built_once
 from support.repository import ROOT
 from tastemaker import plugins
 from tastemaker.cli.main import cli
@@ -58,7 +58,7 @@ def _foreign(urls: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` builds it."""
-    return build_into(tmp_path_factory.mktemp("docs") / "site")
+    return built_once(tmp_path_factory)
 
 
 @pytest.mark.parametrize(

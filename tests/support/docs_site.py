@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.repository import ROOT
+from support.worker_sharing import made_once
 
 
 def build(*more: str) -> subprocess.CompletedProcess[str]:
@@ -17,8 +20,11 @@ def build(*more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command.split(), *more], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def build_into(folder: Path) -> Path:
-    """Build the site into a folder that is not there yet, and return it."""
+def built_once(factory: pytest.TempPathFactory) -> Path:
+    """The built site, which all tests read."""
+    return made_once(factory, "docs-site", _build_into)
+
+
+def _build_into(folder: Path) -> None:
     built = build("--site-dir", str(folder))
     assert built.returncode == 0, built.stdout + built.stderr
-    return folder

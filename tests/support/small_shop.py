@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from support.home_copies import copy_home
+from support.worker_sharing import made_once
 from tastemaker.settings import Settings, SourceSettings
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ split: {test_days: 10}
 """
 RANKER: dict[str, Any] = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
 """Enough to take every step of the ranker in a second."""
+OUTCOME = "outcome.json"
 
 
 def settings(home: Path, **overrides: Any) -> Settings:
@@ -59,8 +63,15 @@ def environment(home: Path) -> dict[str, str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
     """A home after its first run, shared by all tests of a process: they only add to it."""
     from tastemaker.workflows.workspace import Workspace
+    from tastemaker_pipelines.run import Outcome
+
+    made = made_once(tmp_path_factory, "finished", _run_in)
+    home = copy_home(made / "home", tmp_path_factory.mktemp("finished") / "home")
+    return Workspace(settings(home)), msgspec.json.decode((made / OUTCOME).read_bytes(), type=Outcome)
+
+
+def _run_in(folder: Path) -> None:
     from tastemaker_pipelines.run import run
 
-    chosen = settings(tmp_path_factory.mktemp("finished") / "home")
-    outcome = run(chosen)
-    return Workspace(chosen), outcome
+    outcome = run(settings(folder / "home"))
+    (folder / OUTCOME).write_bytes(msgspec.json.encode(outcome, enc_hook=str))
