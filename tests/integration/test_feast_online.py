@@ -11,12 +11,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from support.feature_lakes import DAY, END, N_USERS, filled, user_id
+from support.feature_lakes import (
+    DAY,
+    END,
+    N_USERS,
+    ONLINE_STORES,
+    online_settings,
+    user_id,
+    with_snapshots,
+)
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.online import open_reader
-from tastemaker.features.snapshots import write_snapshots
 from tastemaker.plugins.arrays import Float32
-from tastemaker.settings import OnlineStoreSettings, Settings
+from tastemaker.settings import Settings
 from tastemaker_features import store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
@@ -24,20 +31,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's
 EARLIER = END - 20 * DAY
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("redis", marks=pytest.mark.servers),
-        pytest.param("postgres", marks=pytest.mark.servers),
-    ]
-)
+@pytest.fixture(params=ONLINE_STORES)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Two snapshots on disk, the registry applied, nothing online yet."""
-    url = None if request.param == "sqlite" else request.getfixturevalue(f"{request.param}_url")
-    settings = Settings(home=tmp_path, online_store=OnlineStoreSettings(type=request.param, url=url))
-    write_snapshots(filled(settings.lake), settings.features, [EARLIER, END])
-    store.apply(settings)
-    return settings
+    return with_snapshots(online_settings(request, tmp_path), EARLIER, END)
 
 
 def test_what_is_read_online_is_the_latest_snapshot(settings: Settings) -> None:

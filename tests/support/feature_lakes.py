@@ -6,14 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
+from tastemaker.features.snapshots import write_snapshots
+from tastemaker.settings import OnlineStoreSettings, Settings
+from tastemaker_features import store
 
 FIRST = 1_600_000_000
 DAY = 86_400
 END = FIRST + 60 * DAY
 N_USERS, N_ITEMS = 200, 50
+ONLINE_STORES = (
+    "sqlite",
+    pytest.param("redis", marks=pytest.mark.servers),
+    pytest.param("postgres", marks=pytest.mark.servers),
+)
+"""The kinds of online stores, as parameters of a fixture."""
 
 
 def fill(lake: Lake, *, events: int = 4_000, seed: int = 0) -> None:
@@ -56,3 +66,16 @@ def filled(root: Path) -> Lake:
     lake = Lake(root)
     fill(lake)
     return lake
+
+
+def online_settings(request: pytest.FixtureRequest, home: Path) -> Settings:
+    """Settings with an online store of the kind that is the fixture's parameter; it is empty."""
+    url = None if request.param == "sqlite" else request.getfixturevalue(f"{request.param}_url")
+    return Settings(home=home, online_store=OnlineStoreSettings(type=request.param, url=url))
+
+
+def with_snapshots(settings: Settings, *cuts: int) -> Settings:
+    """The settings, with snapshots at these times on disk and the registry applied; nothing is online yet."""
+    write_snapshots(filled(settings.lake), settings.features, list(cuts))
+    store.apply(settings)
+    return settings

@@ -56,8 +56,8 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
             raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
         place = CATALOGUE[name].place if name in CATALOGUE else "traffic"
         if place in ("source", "start"):
-            what = "of what the shop delivers" if place == "source" else "of how the service starts"
-            how = "set it in source.options" if place == "source" else f"start it with {_assignments(name)}"
+            what = "of what the shop delivers" if place == "source" else "of how a command was started"
+            how = "set it in source.options" if place == "source" else f"start {_started(name)}"
             raise click.BadParameter(f"{name!r} is a fault {what}: {CATALOGUE[name].does}; {how}")
         usual = CATALOGUE[name].share if name in CATALOGUE else DEFAULT_SHARE
         try:
@@ -69,10 +69,14 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return shares
 
 
-def _assignments(fault: str) -> str:
+def _started(fault: str) -> str:
+    """Return the command that has a fault if it is started like this."""
+    import shlex
+
     from tastemaker.simulator.faults.catalogue import FAULTS
 
-    return " ".join(f"{name}={value}" for name, value in FAULTS[fault].environment)
+    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in FAULTS[fault].environment)
+    return f"{given} {FAULTS[fault].command}"
 
 
 @click.command()
@@ -213,7 +217,6 @@ def simulate(
 
     from tastemaker.settings import load_settings
     from tastemaker.simulator.faults.produced import produce
-    from tastemaker.simulator.faults.switch import switched_on
     from tastemaker.simulator.traffic.audience import TrafficMix
     from tastemaker.simulator.traffic.plan import Plan
 
@@ -239,8 +242,7 @@ def simulate(
     )
     mix = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
     path = ledger or settings.home / "simulate" / f"{run}.jsonl"
-    with switched_on(settings.home, produced.model):
-        summary = _visit(settings, url, mix, plan, path, console, produced)
+    summary = _visit(settings, url, mix, plan, path, console, produced)
     _print(summary, console, as_json)
 
 
@@ -258,6 +260,7 @@ def _visit(
     from tastemaker.simulator.faults.produced import require_faulty
     from tastemaker.simulator.traffic.simulation import shop_of
     from tastemaker.simulator.traffic.simulation import simulate as run
+    from tastemaker.workflows.faults.in_force import in_force
 
     with console.status("opening the shop"):
         shop = produced.shop(shop_of(settings.source))
@@ -278,7 +281,11 @@ def _visit(
             )
             progress.update(task, completed=share, counts=counts)
 
-        return run(shop, url, mix, plan, ledger, headers=_credentials(), on_progress=show)
+        with in_force(produced, settings, url, shop, os.environ.get(KEY)) as never_comes:
+            return run(
+                shop, url, mix, plan, ledger,
+                headers=_credentials(), never_comes=never_comes, on_progress=show,
+            )  # fmt: skip
 
 
 def _credentials() -> dict[str, str]:
@@ -309,11 +316,11 @@ def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) ->
 
 
 def _prepare_faults() -> None:
-    from tastemaker.workflows.faulty_version import plugin_folder, register_faulty
+    from tastemaker.workflows.faults.faulty_version import deploy_faulty, plugin_folder
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
-    version = register_faulty(workspace)
+    version = deploy_faulty(workspace)
     click.echo(f"{version.model} {version.id} is registered: serve it with tastemaker serve faulty", err=True)
     click.echo(plugin_folder())
 
@@ -334,11 +341,11 @@ def _list_faults(as_json: bool) -> None:
     for fault in FAULTS.values():
         does = fault.does
         if fault.environment:
-            does += f" (start the service with {_assignments(fault.name)})"
+            does += f" (start {_started(fault.name)})"
         table.add_row(fault.name, rules_of(fault), fault.place, f"{fault.share:g}", escape(does))
     console.print(table)
     console.print("\nRules that no fault here makes fire:")
-    others = Table("rule", "what does", box=None)
+    others = Table("rule", "why", box=None)
     for rule, reason in NOT_PRODUCED.items():
         others.add_row(rule, reason)
     console.print(others)

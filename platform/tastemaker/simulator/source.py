@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
-from datetime import date
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 from pydantic import ValidationError
 
+from tastemaker.data.sources import Reading
 from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import canonical_types
 from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shifts import ShiftKind
 from tastemaker.simulator.shop.shop import Shop
 
+NEW_COLUMN = "campaign"
+"""The column that a shift adds to the events."""
 DEMO = "demo.json"
 """In a home folder: the date of the first day of the demo's shop."""
 
@@ -34,17 +38,34 @@ class SimulatedShop:
     """
 
     name = "simulated"
-    readings = ()
 
     def __init__(self, config: ShopConfig) -> None:
         self.identity = f"simulated {hashlib.sha256(config.nature.encode()).hexdigest()[:16]}"
         self.shop = Shop(config)
 
+    @property
+    def readings(self) -> Sequence[Reading]:
+        """The columns of the events, where a shift has added one."""
+        if self._first_day("new_column") is None:
+            return ()
+        return [Reading("events", self.name, {"columns": {NEW_COLUMN: "is not read"}})]
+
     def days(self) -> dict[date, str]:
         return self.shop.days()
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        first = self._first_day("unreadable")
+        if first is not None and (days is None or any(day >= first for day in days)):
+            raise SourceError(
+                f"the events of {first} and of later days can't be read", fix="remove that shift of the shop"
+            )
         return map(canonical_types, self.shop.read(days, rows))
+
+    def _first_day(self, kind: ShiftKind) -> date | None:
+        """Return the first day with a shift, if the shop is open on it."""
+        config = self.shop.config
+        begun = [shift.day for shift in config.shifts if shift.kind == kind and shift.day < config.n_days]
+        return config.first_date + timedelta(days=min(begun)) if begun else None
 
     def items(self) -> pa.Table:
         return self.shop.items()

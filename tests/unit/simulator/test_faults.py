@@ -22,7 +22,7 @@ from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shifts import Shift
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.fault_injection import Faults, fault_rates
-from tastemaker.workflows.faulty_version import plugin_folder
+from tastemaker.workflows.faults.faulty_version import plugin_folder
 
 N_USERS, N_ITEMS = 1_000, 5
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.small_disks import mounted
-from tastemaker.workflows.faulty_version import plugin_folder
+from tastemaker.workflows.faults.faulty_version import plugin_folder
 
 pytestmark = pytest.mark.processes
 

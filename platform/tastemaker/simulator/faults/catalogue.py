@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Place = Literal["model", "traffic", "shop", "source", "start"]
-"""Where a fault is: in the model `faulty`, in the traffic, in the shop from now on, in what the shop delivers
-as a source (`source.options.shifts`), or in how the service was started."""
+Place = Literal[
+    "model", "version", "traffic", "shop", "experiment", "source", "items", "process", "store", "report",
+    "start",
+]  # fmt: skip
+"""Where a fault is: in the model `faulty` or a new version of it, in the traffic, in the shop from now on, in
+who takes part in experiments, in what the shop delivers as a source (`source.options.shifts`), in items that
+are withdrawn, in processes that hang, in databases, in what a foreign model reports, or in how a command was
+started."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Fault:
     share: float = 1.0
     """The share of requests, users or visits without one given."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Environment variables with which the service must be started."""
+    """Environment variables with which `command` must be started."""
+    command: str = "tastemaker serve"
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -34,7 +40,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "nan_scores", "model", ("fallback_share", "fallback_share_quiet", "fallback_budget_burn",
             "fallback_budget_slow"), "a share of the users get scores that are not numbers", 0.1,
         ),
-        Fault("model_error", "model", ("fallback_share", "degraded"), "calls of the model raise an error"),
+        Fault(
+            "model_error", "model", ("fallback_share", "degraded", "experiment_held"),
+            "calls of the model raise an error, also where all variants of an experiment are versions of it",
+        ),
         Fault(
             "model_hang", "model", ("fallback_share", "degraded"),
             "calls of the model do not return before the fault ends",
@@ -65,7 +74,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "disk", "model", ("disk_filling",),
             "a share of the home folder's disk is in use; a disk of more than 1 GiB is not filled", 0.95,
         ),
-        Fault("traffic_gone", "traffic", ("traffic_gone",), "visits do not come"),
+        Fault(
+            "bad_version", "version", ("swap_refused", "version_split"),
+            "a version is deployed whose answers are not those that it gave when it was registered",
+        ),
+        Fault(
+            "traffic_gone", "traffic", ("traffic_gone", "cpu_idle", "experiment_stale"), "visits do not come",
+        ),
+        Fault(
+            "variant_lost", "experiment", ("experiment_ratio",),
+            "a share of the users with a variant that is not control never come", 0.5,
+        ),
         Fault("feedback_gone", "traffic", ("feedback_gone", "reward_fell"), "pages report no events"),
         Fault(
             "foreign_host", "traffic", ("requests_refused",),
@@ -92,49 +111,77 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "the shop delivers no events: shifts = [{ kind = \"closed\", day = ... }]",
         ),
         Fault(
+            "source_changed", "source", ("dependency_changed",),
+            "events have one more column: shifts = [{ kind = \"new_column\", day = ... }]",
+        ),
+        Fault(
+            "source_unreadable", "source", ("job_failed",),
+            "a day can't be read: shifts = [{ kind = \"unreadable\", day = ... }]",
+        ),
+        Fault(
             "spool_full", "start", ("spool_backlog", "feedback_refused", "records_lost"),
             "the log is small and nothing ships it: it is full after some traffic",
             environment=(("TASTEMAKER_LOG__SPOOL_BYTES", "2000000"),),
+        ),
+        Fault(
+            "no_broker", "start", ("fact_failed",), "the broker of Celery does not answer",
+            environment=(
+                ("TASTEMAKER_WATCH__CELERY__QUEUES", "dagster"), ("CELERY_BROKER_URL", "redis://127.0.0.1:9/0"),
+            ),
+            command="tastemaker watch",
+        ),
+        Fault(
+            "no_channel", "start", ("not_delivered",), "no program listens at the address of a channel",
+            environment=(
+                ("TASTEMAKER_WATCH__CHANNELS", '{"none": {"type": "webhook", "url": "http://127.0.0.1:9/"}}'),
+            ),
+            command="tastemaker watch",
+        ),
+        Fault("service_hang", "process", ("service_down", "blind"), "the service's processes hang"),
+        Fault("learner_hang", "process", ("learner_behind",), "tastemaker learn hangs"),
+        Fault("shipper_hang", "process", ("spool_old",), "tastemaker ship hangs"),
+        Fault("guard_hang", "process", ("experiment_unguarded",), "the guard of experiments hangs"),
+        Fault(
+            "variant_hang", "process", ("experiment_rolled_back",),
+            "the services of all variants but control hang",
+        ),
+        Fault("scheduler_hang", "process", ("job_late", "run_queue"), "Dagster's daemon hangs"),
+        Fault("executor_hang", "process", ("executor_queue",), "Celery's workers hang"),
+        Fault("features_locked", "store", ("feature_store",), "the online feature store is locked"),
+        Fault("log_locked", "store", ("log_writes_behind",), "the durable log's file is locked"),
+        Fault(
+            "database_locked", "store", ("watch_database",),
+            "what the watch keeps in the metadata database is locked",
+        ),
+        Fault(
+            "features_missing", "store", ("features_vanished", "feature_nulls"),
+            "the online store has no values for a share of the users", 0.9,
+        ),
+        Fault(
+            "features_infinite", "store", ("features_invalid",),
+            "the online store has infinite values for a share of the users", 0.5,
+        ),
+        Fault(
+            "features_wrong", "store", ("feature_skew",),
+            "the online store has wrong values for a share of the users", 0.5,
+        ),
+        Fault(
+            "items_withdrawn", "items", ("empty_lists", "short_lists"),
+            "a share of the items on offer is withdrawn, the most popular first",
+        ),
+        Fault(
+            "foreign_slow", "report", ("report_slow", "report_late"),
+            "a foreign model reports slow answers, and nothing more when the command ends",
         ),
     )
 }  # fmt: skip
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
-    "blind": "stop all services that the watch scrapes, or name addresses where none runs in `watch.targets`",
-    "no_model": "needs a worker without a version; one that can load none ends, which service_down finds",
-    "service_down": "stop the service: the simulator ends no process that it did not start",
-    "swap_refused": "needs a damaged artifact, which would outlive a killed simulator",
-    "version_split": "needs a damaged artifact, which would outlive a killed simulator",
-    "learner_behind": "serve a bandit, and do not run `tastemaker learn --follow`",
-    "feature_store": "stop the online store while a model that reads features is served",
-    "spool_old": "run no `tastemaker ship` for an hour",
-    "log_writes_behind": "put the home folder on a slow or full disk of your own, such as a small tmpfs",
-    "dependency_changed": "install another release of a package, or add a column to the source",
-    "empty_lists": "block every category in the problem file's candidates",
-    "short_lists": "withdraw all but a few items by /items",
-    "features_vanished": "empty the online store while a model that reads features is served",
-    "features_invalid": "write infinite values into the online store",
-    "feature_skew": "change the code of a feature after the online store was filled",
-    "cpu_idle": "stop the traffic of a service that was busy a week ago",
-    "feature_nulls": "empty the online store while a model that reads features is served",
-    "job_failed": "end a nightly run by Ctrl-C, or let a step fail, such as by a full disk",
-    "job_late": "do not run the nightly job",
-    "report_late": "let a foreign model report its health once, and then no more",
-    "report_slow": "report a p99_seconds above alerts.slow.seconds for a foreign model",
-    "experiment_rolled_back": "kill the service of a variant that `tastemaker control` reaches elsewhere",
-    "experiment_held": "let all variants of an experiment answer by fallbacks",
-    "experiment_ratio": "drop half of a variant's requests from the log",
-    "experiment_stale": "send no traffic to an experiment that runs",
-    "experiment_unguarded": "stop `tastemaker experiment guard` while an experiment runs",
-    "run_queue": "launch more runs than Dagster may execute at once",
-    "executor_queue": "stop the Celery workers",
-    "fact_failed": "stop the metadata database while `tastemaker watch` runs",
-    "not_delivered": "set a channel whose address no process listens on, and start any other fault",
-    "watch_database": "stop the metadata database while `tastemaker watch` runs",
+    "no_model": "a worker that can load no version ends, which service_down finds",
     "watchdog": "it always fires",
 }
-"""Rule -> why no fault of the simulator makes it fire, and what does."""
+"""Rule -> why no fault of the simulator makes it fire."""
 
 
 def rules_of(fault: Fault) -> str:

@@ -29,6 +29,8 @@ class ProducedFaults:
     traffic: Faults
     model: Mapping[str, float]
     shifts: Mapping[str, float]
+    others: Mapping[str, float]
+    """Those that `workflows.faults` produces."""
 
     def shop(self, shop: Shop) -> Shop:
         """Return a shop whose shifts begin on its first live day; the shop itself without any."""
@@ -54,12 +56,15 @@ def produce(faults: Mapping[str, float]) -> ProducedFaults:
     if "errors" in model:
         shares["explained"] = model["errors"]
     shifts = {name: share for name, share in faults.items() if name in SHIFTS}
-    return ProducedFaults(Faults(**shares), model, shifts)
+    known = {*shares, *model, *shifts}
+    others = {name: share for name, share in faults.items() if name not in known}
+    return ProducedFaults(Faults(**shares), model, shifts, others)
 
 
 def require_faulty(url: str, produced: ProducedFaults) -> None:
     """Raise TastemakerError if faults of a model are wanted of a service that serves another model."""
-    if not produced.model:
+    wanted = [*produced.model, *(name for name in produced.others if FAULTS[name].place == "version")]
+    if not wanted:
         return
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=10) as response:
@@ -68,7 +73,6 @@ def require_faulty(url: str, produced: ProducedFaults) -> None:
         return  # the simulation says that nothing answers there
     if served != "faulty":
         raise TastemakerError(
-            f"{url} serves {served}, which does not fail on demand: {', '.join(produced.model)} can't be "
-            "produced",
+            f"{url} serves {served}, which does not fail on demand: {', '.join(wanted)} can't be produced",
             fix="PYTHONPATH=$(tastemaker simulate --prepare-faults) tastemaker serve faulty",
         )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tastemaker.simulator.shop.config import ShopConfig
     from tastemaker.simulator.shop.population import Population
 
-ShiftKind = Literal["audience", "catalogue", "closed", "invalid_rows", "price", "taste"]
+ShiftKind = Literal[
+    "audience", "catalogue", "closed", "invalid_rows", "new_column", "price", "taste", "unreadable"
+]  # fmt: skip
 CAMPAIGN_COUNTRY = 6
 """The country from which users of a new audience come, as index into `population.COUNTRIES`."""
 
@@ -29,7 +31,8 @@ class Shift(BaseModel):
     kind: ShiftKind
     """audience: `size` of the visits are by users of one small country. catalogue: `size` of the categories
     are withdrawn. price: all prices rise by `size`. taste: `size` of the users have other tastes. closed: no
-    events are delivered. invalid_rows: `size` of the rows of events have a value below 0."""
+    events are delivered. invalid_rows: `size` of the rows of events have a value below 0. new_column: events
+    have one more column. unreadable: no events can be read."""
     day: Annotated[int, Field(ge=0)]
     """Number of the first day with it, 0 for the shop's first day."""
     size: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -59,7 +62,7 @@ def shifted(
                 population = _campaign(population, shift, day)
             case "taste":
                 population = _other_tastes(config, population, shift)
-            case "closed" | "invalid_rows":  # of the events that the shop delivers: see `Shop.read`
+            case "closed" | "invalid_rows" | "new_column" | "unreadable":  # of how events are delivered
                 pass
     return catalogue, population
 

@@ -17,7 +17,7 @@ from tastemaker.simulator.traffic.client_log import ClientLog
 from tastemaker.simulator.traffic.http_client import HttpClient
 from tastemaker.simulator.traffic.plan import Plan
 from tastemaker.simulator.traffic.statistics import Summary
-from tastemaker.simulator.traffic.traffic import Listener, Traffic
+from tastemaker.simulator.traffic.traffic import Listener, NeverComes, Traffic
 
 TIMEOUT_SECONDS = 10.0
 """A request without a reply by then has none."""
@@ -31,6 +31,7 @@ def simulate(
     ledger: Path,
     *,
     headers: Mapping[str, str] | None = None,
+    never_comes: NeverComes = lambda user_id: False,
     on_progress: Listener = lambda share, tally: None,
 ) -> Summary:
     """Simulate traffic of a shop's users on a service.
@@ -44,6 +45,7 @@ def simulate(
         plan: The amount and the duration of the traffic, and its faults.
         ledger: The client log.
         headers: Headers of every request, such as those for authentication.
+        never_comes: Returns whether the user with an id never comes.
         on_progress: Called with the share that is done and the statistics, several times a second.
 
     Raises:
@@ -57,7 +59,7 @@ def simulate(
         async with courier:
             await courier.ready()
             with ClientLog(ledger) as witness:
-                begun.append(Traffic(Audience(shop, nature), courier, witness, plan))
+                begun.append(Traffic(Audience(shop, nature), courier, witness, plan, never_comes))
                 _close_on_interrupt(begun[0])
                 return await begun[0].run(on_progress)
 

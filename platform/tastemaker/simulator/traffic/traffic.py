@@ -36,6 +36,8 @@ SHUT = frozenset({401, 403})
 TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
 
+NeverComes = Callable[[str], bool]
+"""Returns whether the user with an id never comes."""
 Listener = Callable[[float, Statistics], None]
 """Called with the share that is done and the statistics, several times a second."""
 
@@ -51,8 +53,16 @@ class _Sent(NamedTuple):
 class Traffic:
     """One simulation, which can be run once."""
 
-    def __init__(self, audience: Audience, courier: HttpClient, ledger: ClientLog, plan: Plan) -> None:
+    def __init__(
+        self,
+        audience: Audience,
+        courier: HttpClient,
+        ledger: ClientLog,
+        plan: Plan,
+        never_comes: NeverComes = lambda user_id: False,
+    ) -> None:
         self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
+        self._never_comes = never_comes
         self.seed = audience.nature.seed
         self.tally = Statistics(audience.first_day)
         self.pacer = Pacer(plan, self.seed)
@@ -101,7 +111,8 @@ class Traffic:
             if self.plan.new_items and visit.day > self._open_until:
                 await self._change_items(visit.day)
             how = fault_rates(self.plan.faults, self.seed, visit.number)
-            if not how.traffic_gone:
+            user = page.user_id(visit)
+            if not how.traffic_gone and (user is None or not self._never_comes(user)):
                 self.tally.came(visit)
                 await self._visit(visit, how)
 

@@ -55,6 +55,8 @@ class Faulty(Recommender[FaultyConfig]):
         scores = np.tile(self.scores, (len(batch), 1))
         if not faults:
             return select(scores, batch, k)
+        if "bad_version" in faults:
+            scores = -scores
         hit = np.random.default_rng(batch.seeds[0]).random()
         if hit < faults.get("worker_crash", 0.0):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,11 @@
-"""A version of the model that fails on demand, which a service of a simulated shop may serve."""
+"""Versions of the model that fails on demand, which a service of a simulated shop may serve."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +24,8 @@ def plugin_folder() -> Path:
     return Path(str(files("tastemaker.simulator.faults") / "plugin"))
 
 
-def register_faulty(workspace: Workspace) -> Version:
-    """Fit and register a version of the model `faulty`, and deploy it to the services of that model.
-
-    The champion stays as it is: `tastemaker serve faulty` serves it. This process knows the model from then
-    on.
+def _register(workspace: Workspace) -> Version:
+    """Fit and register a version of the model `faulty`. This process knows the model from then on.
 
     Args:
         workspace: The workspace of a simulated shop with events.
@@ -44,7 +43,7 @@ def register_faulty(workspace: Workspace) -> Version:
     switch = (workspace.settings.home / NAME).resolve()
     cut, seed = workspace.cut(), workspace.settings.seed
     data = cut.training(seed)
-    version = workspace.registry.add(
+    return workspace.registry.add(
         discovery.get(MODEL).recommender(switch=str(switch)).fit(data),
         problem=workspace.problem,
         snapshot=cut.serving_snapshot,
@@ -53,5 +52,37 @@ def register_faulty(workspace: Workspace) -> Version:
         seed=seed,
         precompute=precomputing(workspace.settings, data.features),
     )
+
+
+def deploy_faulty(workspace: Workspace) -> Version:
+    """Register a version of the model `faulty`, and deploy it to the services of that model.
+
+    The champion stays as it is: `tastemaker serve faulty` serves the version.
+
+    Args:
+        workspace: The workspace of a simulated shop with events.
+
+    Raises:
+        TastemakerError: There are no events, or the version can't be written.
+    """
+    version = _register(workspace)
     workspace.registry.deploy(version)
     return version
+
+
+@contextmanager
+def bad_version(workspace: Workspace, switch: AbstractContextManager[None]) -> Iterator[None]:
+    """Deploy a version that answers otherwise than it did when it was registered, and a good one at the end.
+
+    Args:
+        workspace: The workspace of a simulated shop with events.
+        switch: Switches the fault `bad_version` on.
+
+    Raises:
+        TastemakerError: There are no events, or a version can't be written.
+    """
+    version = _register(workspace)
+    with switch:
+        workspace.registry.deploy(version)
+        yield
+    deploy_faulty(workspace)
