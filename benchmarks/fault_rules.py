@@ -1,11 +1,13 @@
 """Which alert rules fire for a fault of `tastemaker simulate --fault`, and after how long.
 
-    python benchmarks/fault_rules.py                       all of them, about fifteen minutes
+    python benchmarks/fault_rules.py                       all of them, about fifty minutes
     python benchmarks/fault_rules.py cpu memory
 
-A real service of a simulated shop, real traffic, and a real `tastemaker watch` with all rules. Windows and
-thresholds are the rules' own; a rule that waits longer (`for`) than 35 s waits 35 s here, and the last column
-has what it waits in production. `disk` needs root for a small file system, and `memory` for a control group.
+Real services, controllers, learners and shippers of a simulated shop, real traffic, and a real `tastemaker watch`
+with all rules. Thresholds are the rules' own unless `settings` has another; a rule that waits longer (`for`) than
+35 s waits 35 s here, and the last column has what it waits in production. Where `windows` is set, no window is
+longer than a minute, and what compares with a week ago compares with 90 s ago. `disk` needs root for a small file
+system, and `memory` for a control group. What stands for a worker of Celery is a process that empties its queue.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 import click
 import pytest
@@ -27,12 +28,9 @@ from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.commands import environment_as_it_is
-from support.repository import ROOT
-from support.servers import free_port
-from support.shop_homes import make_shop_home
-from support.small_disks import mounted
-from support.visited_service import BIN, environment, served
+import fault_worlds as worlds
+from fault_worlds import World
+from support.visited_service import BIN, environment
 from tastemaker.alerting.rules import all_rules
 from tastemaker.settings import Settings
 from tastemaker.simulator.faults.catalogue import FAULTS
@@ -40,43 +38,97 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import alert_states
 
 HEALTHY_SECONDS = 20.0
-LINE = "{:<17} {:<18} {:<7} {:>8} {:>8}"
-LIMITS = {
-    "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
-    "cpu": {"cpu/{}/cpu.cfs_quota_us": "25000", "{}/cpu.max": "25000 100000"},
-}
-"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor."""
+LINE = "{:<17} {:<21} {:<7} {:>8} {:>8}"
+BRISK, CALM = ("--rate", "60", "--at-once", "16"), ("--rate", "15", "--at-once", "8")
 
 
 class Scenario(NamedTuple):
     """How a fault is produced here."""
 
-    traffic: tuple[str, ...] = ("--rate", "15", "--at-once", "8")
+    traffic: tuple[str, ...] = CALM
     seconds: float = 100.0
     """After which a rule that has not fired is given up."""
     share: float | None = None
     """None: the catalogue's."""
+    world: Callable[[World], None] = worlds.serve_faulty
+    settings: Mapping[str, str] = {}
+    """Environment variables of the watch."""
+    windows: bool = False
+    """Whether windows are short."""
+    healthy_seconds: float = HEALTHY_SECONDS
+    then: Callable[[World], None] | None = None
+    """What happens during the fault."""
+
+
+def _shop(kind: str, size: float = 1.0) -> Scenario:
+    """Return the scenario of a fault of the source."""
+    return Scenario((), 60.0, world=worlds.run_shop, then=worlds.deliver(kind, size), healthy_seconds=0)
+
+
+def _experiment(**more: object) -> Scenario:
+    """Return the scenario of a fault of an experiment."""
+    return Scenario(seconds=240.0, world=worlds.control_experiment)._replace(**more)
 
 
 SCENARIOS: Mapping[str, Scenario] = {
+    "nan_scores": Scenario(),
+    "model_error": _experiment(),
+    "model_hang": Scenario(),
+    "slow_model": Scenario(BRISK),
     "overloaded": Scenario(("--at-once", "24")),
+    "short_rows": Scenario(),
+    "errors": Scenario(BRISK),
     "worker_crash": Scenario(seconds=150.0),
     "file_descriptors": Scenario(),
-    "short_rows": Scenario(),
-    "memory": Scenario(),
     "cpu": Scenario(("--rate", "1"), 150.0),
+    "memory": Scenario(),
     "disk": Scenario(),
-    "spool_full": Scenario(("--rate", "60", "--at-once", "16"), 120.0),
-}
-
-
-class Fired(NamedTuple):
-    """When rules fired."""
-
-    seconds: dict[str, float]
-    """Rule -> seconds from the fault's begin."""
-    early: tuple[str, ...]
-    """Rules that fired before."""
+    "bad_version": Scenario(seconds=150.0),
+    "traffic_gone": _experiment(traffic=BRISK, windows=True, healthy_seconds=120.0),
+    "feedback_gone": Scenario(BRISK, 150.0, windows=True, healthy_seconds=60.0),
+    "foreign_host": Scenario(),
+    "variant_lost": _experiment(traffic=BRISK, healthy_seconds=0),
+    "gate_failed": _shop("invalid_rows"),
+    "quarantine": _shop("invalid_rows", 0.1),
+    "data_stale": _shop("closed"),
+    "source_changed": _shop("new_column"),
+    "source_unreadable": _shop("unreadable"),
+    "spool_full": Scenario(BRISK, 120.0, healthy_seconds=0),
+    "no_broker": Scenario(healthy_seconds=0),
+    "no_channel": Scenario(share=0.5, seconds=240.0),
+    "service_hang": Scenario(),
+    "learner_hang": Scenario(
+        world=worlds.serve_bandit, settings={"TASTEMAKER_ALERTS__LEARNER_BEHIND__ABOVE_SECONDS": "30"},
+        seconds=150.0,
+    ),
+    "shipper_hang": Scenario(
+        world=worlds.serve_shipped, settings={"TASTEMAKER_ALERTS__SPOOL_OLD__ABOVE_SECONDS": "30"},
+        seconds=150.0,
+    ),
+    "guard_hang": _experiment(seconds=300.0),
+    "variant_hang": _experiment(),
+    "scheduler_hang": Scenario(
+        (), 150.0, world=worlds.orchestrate, settings={"TASTEMAKER_ALERTS__JOB_LATE__ABOVE_SECONDS": "60"},
+    ),
+    "run_hang": Scenario(
+        (), 240.0, world=worlds.orchestrate, settings={"TASTEMAKER_ALERTS__RUN_QUEUE__ABOVE": "2"},
+    ),
+    "executor_hang": Scenario((), world=worlds.execute, then=worlds.fill_queue),
+    "features_locked": Scenario(BRISK, world=worlds.serve_ranker, windows=True, seconds=150.0),
+    "log_locked": Scenario(BRISK, seconds=240.0),
+    "database_locked": Scenario(seconds=200.0),
+    "features_missing": Scenario(
+        BRISK, 240.0, world=worlds.serve_ranker, windows=True, healthy_seconds=120.0,
+        then=worlds.run_steps("+feature_skew", 30.0),
+    ),
+    "features_infinite": Scenario(BRISK, world=worlds.serve_ranker, windows=True, seconds=150.0),
+    "features_wrong": Scenario(
+        BRISK, 200.0, world=worlds.serve_ranker, then=worlds.run_steps("+feature_skew", 20.0),
+    ),
+    "items_withdrawn": Scenario(seconds=150.0),
+    "foreign_slow": Scenario(seconds=150.0),
+}  # fmt: skip
+"""Fault -> how it is produced. Shifts of the shop and what needs weeks of data are in `drift.py`."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,95 +161,46 @@ def main(names: tuple[str, ...], smoke: bool) -> None:
 
 
 def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
-    """Produce a fault against a service of its own.
+    """Produce a fault in a world of its own.
 
     Args:
         name: The fault.
         folder: For the home folder.
-        healthy_seconds: How long the service has traffic before.
+        healthy_seconds: The longest time for which the world has traffic before.
 
     Returns:
         Which rules fired.
     """
     fault, scenario = FAULTS[name], SCENARIOS[name]
     with ExitStack() as stack:
-        home = folder / "home"
-        if name == "disk":
-            stack.enter_context(mounted(home, "300m"))
-        version = make_shop_home(home)["popularity"]
-        prepared = subprocess.run(
-            [str(BIN / "tastemaker"), "simulate", "--prepare-faults"],
-            env=environment(home), capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        more = {"PYTHONPATH": prepared.stdout.strip(), "TASTEMAKER_VERSION": "", **dict(fault.environment)}
+        world = World(fault, folder, stack)
+        given = dict(fault.environment)
+        if fault.command == "tastemaker serve":
+            world.more |= given
+        scenario.world(world)
         began = time.time()
-        service = stack.enter_context(served(home, version, command=_command(name, stack), more=more))
-        stack.enter_context(watch(home, service.url))
-        begins_now = fault.place == "start"
-        if not begins_now:
-            with _traffic(home, service.url, scenario):
-                time.sleep(healthy_seconds)
+        of_watch = given if fault.command == "tastemaker watch" else {}
+        worlds.watch(world, {**of_watch, **scenario.settings}, windows=scenario.windows)
+        if scenario.healthy_seconds:
+            with _traffic(world, scenario):
+                time.sleep(min(healthy_seconds, scenario.healthy_seconds))
             began = time.time()
-        early = tuple(firing(home))
+        early = tuple(firing(world.home))
         share = fault.share if scenario.share is None else scenario.share
-        words = () if begins_now else ("--fault", f"{name}={share}")
-        with _traffic(home, service.url, scenario, *words):
-            return Fired(_times(home, set(fault.rules), began, scenario.seconds, early), early)
-
-
-def _command(name: str, stack: ExitStack) -> list[str]:
-    """Return the command that starts the service, in a shell that limits it."""
-    serve = [str(BIN / "tastemaker"), "serve", "faulty"]
-    before = "ulimit -n 1024"
-    if name in LIMITS:
-        before += f" && echo $$ > {stack.enter_context(control_group(LIMITS[name]))}/cgroup.procs"
-    return ["/bin/sh", "-c", f'{before} && exec "$0" "$@"', *serve]
+        words = () if fault.place in ("source", "start") else ("--fault", f"{name}={share}")
+        with _traffic(world, scenario, *words):
+            if scenario.then is not None:
+                scenario.then(world)
+            return Fired(_times(world.home, set(fault.rules), began, scenario.seconds, early), early)
 
 
 @contextmanager
-def control_group(limits: Mapping[str, str]) -> Iterator[Path]:
-    """Make a control group with a limit; else skip.
-
-    Args:
-        limits: File of the limit in either version, {} for the group's name -> its text.
-    """
-    for place, text in limits.items():
-        file = Path("/sys/fs/cgroup") / place.format(f"tastemaker-{uuid4().hex[:8]}")
-        try:
-            file.parent.mkdir()
-            file.write_text(text)
-        except OSError:
-            continue
-        try:
-            yield file.parent
-        finally:
-            file.parent.rmdir()
-        return
-    pytest.skip("no control group with a limit can be made here")
-
-
-@contextmanager
-def watch(home: Path, target: str) -> Iterator[None]:
-    """Run a watch with short waits, which notifies no person."""
-    settings = {"TASTEMAKER_HOME": str(home), "TASTEMAKER_WATCH__TARGETS": target}
-    settings |= {"TASTEMAKER_WATCH__PORT": str(free_port()), "PYTHONPATH": str(ROOT / "tests")}
-    with (home / "watch.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "support.short_waits"],
-            cwd=home, env=environment_as_it_is(home, settings), stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@contextmanager
-def _traffic(home: Path, url: str, scenario: Scenario, *words: str) -> Iterator[None]:
+def _traffic(world: World, scenario: Scenario, *words: str) -> Iterator[None]:
+    """Send traffic; without a service, only faults that need none are produced."""
     process = subprocess.Popen(
-        [str(BIN / "tastemaker"), "simulate", url, "--for", "1h", *scenario.traffic, *words],
-        cwd=home, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [str(BIN / "tastemaker"), "simulate", world.url, "--for", "1h", *scenario.traffic, *words],
+        cwd=world.home, env=environment(world.home, world.more), stdout=subprocess.DEVNULL,
+        stderr=(world.home / "simulate.log").open("ab"),
     )  # fmt: skip
     try:
         yield

@@ -1,21 +1,22 @@
-"""Faults of the online feature store: wrong values and a lock, in each kind of store, until the block ends."""
+"""Faults of the online feature store, of each kind: wrong values and a lock, until the block ends."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from support.feature_lakes import END, N_USERS, ONLINE_STORES, online_settings, user_id, with_snapshots
 from tastemaker.features import USER_FEATURES
 from tastemaker.features.online import OnlineReader, open_reader
 from tastemaker.plugins.arrays import Float32
 from tastemaker.settings import Settings
-from tastemaker.workflows.faults.feature_values import altered
+from tastemaker.workflows.faults.feature_values import ALTERED, altered
 from tastemaker.workflows.faults.locked_stores import features_locked
 from tastemaker_features import store
 
@@ -43,25 +44,24 @@ def values(reader: OnlineReader) -> Float32:
     return reader.users(USERS, USER_FEATURES)
 
 
-@pytest.mark.parametrize(
-    ("name", "is_so"),
-    [
-        ("features_missing", lambda now, before: np.isnan(now)),
-        ("features_infinite", lambda now, before: np.isposinf(now) | np.isnan(before)),
-        ("features_wrong", lambda now, before: np.isclose(now, 1.5 * before + 1, equal_nan=True)),
-    ],
-)
-def test_half_of_the_users_have_other_values_until_the_end(
-    settings: Settings, reader: OnlineReader, name: str, is_so: object
-) -> None:
+EXPECTED: dict[str, Callable[[Float32, Float32], NDArray[np.bool_]]] = {
+    "features_missing": lambda now, before: np.isnan(now),
+    "features_infinite": lambda now, before: np.isposinf(now) | np.isnan(before),
+    "features_wrong": lambda now, before: np.isclose(now, 1.5 * before + 1, equal_nan=True),
+}
+
+
+def test_half_of_the_users_have_other_values_until_the_end(settings: Settings, reader: OnlineReader) -> None:
+    assert EXPECTED.keys() == ALTERED.keys()
     before = values(reader)
     assert not np.isnan(before).all(1).any(), "each user has some value"
-    with altered(name, settings, 0.5):
-        now = values(reader)
-    hit = is_so(now, before).all(1)  # type: ignore[operator]
-    assert hit.sum() == N_USERS // 2
-    np.testing.assert_array_equal(now[~hit], before[~hit])
-    np.testing.assert_array_equal(values(reader), before)
+    for name, is_altered in EXPECTED.items():
+        with altered(name, settings, 0.5):
+            now = values(reader)
+        hit = is_altered(now, before).all(1)
+        assert hit.sum() == N_USERS // 2, name
+        np.testing.assert_array_equal(now[~hit], before[~hit])
+        np.testing.assert_array_equal(values(reader), before)
     store.materialize(settings, END)
     np.testing.assert_array_equal(values(reader), before)
 

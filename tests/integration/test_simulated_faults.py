@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.shop_homes import make_shop_home
-from support.visited_service import BIN, Service, environment, served
+from support.visited_service import BIN, Service, environment, served, until
 from tastemaker.registry import Version
 from tastemaker.simulator.faults.switch import NAME
 
@@ -116,6 +117,53 @@ def test_traffic_and_feedback_that_are_gone_are_not_sent(service: tuple[Path, Se
     before = counts(service[1])
     visited(service, "--fault", "traffic_gone")
     assert risen(service[1], before, REQUESTS, "/recommend") == 0
+
+
+def test_withdrawn_items_leave_lists_empty_until_the_end(service: tuple[Path, Service]) -> None:
+    before = counts(service[1])
+    visited(service, "--fault", "items_withdrawn")
+    empty = risen(service[1], before, "tastemaker_empty_answers_total")
+    assert empty > 100
+    healthy = counts(service[1])
+    visited(service)
+    assert risen(service[1], healthy, "tastemaker_empty_answers_total") == 0
+
+
+def test_items_that_a_killed_simulation_withdrew_are_offered_again(service: tuple[Path, Service]) -> None:
+    home, running = service
+    command = [str(BIN / "tastemaker"), "simulate", running.url, "--for", "1h", "--rate", "5"]
+    before = counts(running)
+    with subprocess.Popen([*command, "--fault", "items_withdrawn"], env=environment(home)) as simulator:
+        until(lambda: risen(running, before, "tastemaker_empty_answers_total") > 0, "no list is empty")
+        simulator.kill()
+    healthy = counts(running)
+    visited(service)
+    assert risen(running, healthy, "tastemaker_empty_answers_total") == 0
+
+
+def test_a_bad_version_is_refused_and_a_good_one_follows(service: tuple[Path, Service]) -> None:
+    running = service[1]
+    before, first = counts(running), running.get("/readyz").json()["version"]
+    visited(service, "--for", "8s", "--rate", "20", "--fault", "bad_version")
+    assert risen(running, before, "tastemaker_swaps_total", "refused") > 0
+    until(lambda: running.get("/readyz").json()["version"] != first, "the good version is not served")
+
+
+def test_a_service_that_hangs_answers_again_after_the_fault(service: tuple[Path, Service]) -> None:
+    home, running = service
+    command = [str(BIN / "tastemaker"), "simulate", running.url, "--for", "1h", "--rate", "5"]
+    with subprocess.Popen([*command, "--fault", "service_hang"], env=environment(home)) as simulator:
+        until(lambda: not answers(running), "the service does not hang")
+        simulator.kill()
+    until(lambda: answers(running), "the service still hangs")
+
+
+def answers(running: Service) -> bool:
+    try:
+        with urllib.request.urlopen(f"{running.url}/livez", timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def test_the_service_of_another_model_is_refused(service: tuple[Path, Service], tmp_path: Path) -> None:

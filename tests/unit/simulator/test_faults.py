@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from tastemaker.simulator.faults.catalogue import FAULTS, NOT_PRODUCED, Fault
 from tastemaker.simulator.faults.produced import SHIFTS, produce
 from tastemaker.simulator.faults.switch import NAME, switched_on
 from tastemaker.simulator.shop.config import ShopConfig
-from tastemaker.simulator.shop.shifts import Shift
+from tastemaker.simulator.shop.shifts import Shift, ShiftKind
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.fault_injection import Faults, fault_rates
 from tastemaker.workflows.faults.faulty_version import plugin_folder
+from tastemaker.workflows.faults.in_force import KNOWN
 
 N_USERS, N_ITEMS = 1_000, 5
 
@@ -44,12 +46,15 @@ def test_each_fault_is_produced_where_the_catalogue_says() -> None:
         assert (name in produced.shifts) == (fault.place == "shop") == (name in SHIFTS)
         assert (name in traffic) == (fault.place == "traffic")
         assert bool(fault.environment) or fault.place != "start"
+        assert (name in KNOWN) == (fault.place not in ("model", "shop", "source", "start", "traffic"))
+        if fault.place == "source":
+            assert fault.does.split("kind = ")[1].split('"')[1] in get_args(ShiftKind)
 
 
 @pytest.mark.parametrize(
     "fault", [one for one in FAULTS.values() if one.environment], ids=lambda one: one.name
 )
-def test_a_service_accepts_the_settings_of_a_fault(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_accepts_the_settings_of_a_fault(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in fault.environment:
         monkeypatch.setenv(name, text)
     plain = Settings()

@@ -167,7 +167,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         Fault(
             "items_withdrawn", "items", ("empty_lists", "short_lists"),
-            "a share of the items on offer is withdrawn, the most popular first",
+            "a share of the items is withdrawn, the most popular first",
         ),
         Fault(
             "foreign_slow", "report", ("report_slow", "report_late"),

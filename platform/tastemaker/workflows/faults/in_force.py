@@ -27,6 +27,8 @@ LOCKED: Final[dict[str, Callable[[Settings], AbstractContextManager[None]]]] = {
     "log_locked": log_locked,
 }
 BAD_VERSION, ITEMS, LOST, FOREIGN = "bad_version", "items_withdrawn", "variant_lost", "foreign_slow"
+KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, BAD_VERSION, ITEMS, LOST, FOREIGN})
+"""The faults that are produced here."""
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+import struct
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,7 +26,10 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 30.0
 """How long the lock of a file is waited for."""
-PAUSE_SECONDS = 5.0
+RETRY_SECONDS = 0.002
+WAL_LOCKS = 120, 8
+"""The first byte of the locks in SQLite's shared-memory file, and their number."""
+PAUSE_SECONDS = 2.0
 """How long Redis pauses after a command; it is paused again at once."""
 METADATA_TABLES: Final = ("alert_states", "alert_outbox", "watch_leases")
 
@@ -67,15 +74,41 @@ def features_locked(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _file_locked(path: Path) -> Iterator[None]:
-    """Let no other connection write a SQLite file, nor read it unless it is in write-ahead mode."""
+    """Let no other connection read or write a SQLite file in write-ahead mode.
+
+    Reference: https://www.sqlite.org/walformat.html, section 2.3: readers and writers lock bytes of the
+    shared-memory file. `BEGIN EXCLUSIVE` would not stop readers.
+
+    Raises:
+        TastemakerError: The file is not there, is not in write-ahead mode, or is in use for too long.
+    """
     if not path.exists():
         raise TastemakerError(f"{path} can't be locked: it does not exist", fix="run the service first")
-    try:
-        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
-            connection.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")  # makes the shared-memory file
+        shared = path.with_name(f"{path.name}-shm")
+        if not shared.exists():
+            raise TastemakerError(
+                f"{path} can't be locked: it is not in write-ahead mode", fix="use another file"
+            )
+        with shared.open("r+b") as file:
+            _lock_bytes(file.fileno(), path)
             yield
-    except sqlite3.OperationalError as error:
-        raise TastemakerError(f"{path} can't be locked: {error}", fix="try again") from error
+
+
+def _lock_bytes(file: int, path: Path) -> None:
+    """Lock the bytes until the file is closed. Raises TastemakerError if that takes too long."""
+    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, *WAL_LOCKS, 0)
+    give_up = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            # of this open file alone: closing another connection of this process does not end it
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
+            return
+        except OSError as error:
+            if time.monotonic() > give_up:
+                raise TastemakerError(f"{path} can't be locked: {error.strerror}", fix="try again") from error
+        time.sleep(RETRY_SECONDS)
 
 
 @contextmanager
@@ -93,13 +126,14 @@ def _tables_locked(url: str, tables: Sequence[str]) -> Iterator[None]:
 @contextmanager
 def _paused(client: Redis) -> Iterator[None]:
     """Pause a Redis again and again; a pause ends by itself."""
-    ended = threading.Event()
+    ended, milliseconds = threading.Event(), int(PAUSE_SECONDS * 1_000)
+    client.client_pause(milliseconds)
 
-    def pause() -> None:
-        while not ended.is_set():  # the next command waits until the pause before has ended
-            client.client_pause(int(PAUSE_SECONDS * 1_000))
+    def pause_again() -> None:
+        while not ended.is_set():
+            client.client_pause(milliseconds)  # it waits for the end of the pause before
 
-    pausing = threading.Thread(target=pause, daemon=True)
+    pausing = threading.Thread(target=pause_again, daemon=True)
     pausing.start()
     try:
         yield

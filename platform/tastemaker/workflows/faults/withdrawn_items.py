@@ -24,7 +24,7 @@ NAME = Path("simulate") / "withdrawn.json"
 
 @contextmanager
 def withdrawn(home: Path, client: Client, shop: Shop, share: float) -> Iterator[None]:
-    """Withdraw a share of the items that are on offer within a block, the most popular first.
+    """Withdraw a share of the items within a block, the most popular first.
 
     Args:
         home: The home folder.
@@ -37,9 +37,9 @@ def withdrawn(home: Path, client: Client, shop: Shop, share: float) -> Iterator[
     """
     day = shop.config.n_days - 1
     catalogue, _ = shop.on(day)
-    attraction = catalogue.attraction_on(day)
-    on_offer = np.flatnonzero(attraction > 0)
-    gone = on_offer[np.argsort(-attraction[on_offer], kind="stable")][: round(share * len(on_offer))].tolist()
+    # also those that the shop has taken off by then: services offer what they were not asked to withdraw
+    order = np.argsort(-catalogue.attraction_on(day), kind="stable")
+    gone = order[: round(share * len(order))].tolist()
     path = home / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:

@@ -23,7 +23,9 @@ from tastemaker.workflows.faults.hung_processes import WANTED, hanging, processe
 
 pytestmark = pytest.mark.processes
 WAITS = "import sys; print(flush=True); sys.stdin.read()"
-LISTENS = "import socket, sys; one = socket.create_server(('127.0.0.1', {})); print(flush=True); sys.stdin.read()"
+LISTENS = (
+    "import socket, sys; one = socket.create_server(('127.0.0.1', {})); print(flush=True); sys.stdin.read()"
+)
 URL = "http://127.0.0.1:{}"
 
 
@@ -109,13 +111,18 @@ def test_a_process_with_the_number_of_another_is_left_alone(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", [name for name in WANTED if name != "variant_hang"])
 def test_what_does_not_run_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(TastemakerError, match=f"{name} can't be produced: .* does not run") as refused:
-        with hanging(name, Settings(home=tmp_path), "http://127.0.0.1:9"):
-            pass
+    refusal = rf"{name} can't be produced: .* does not run"
+    with (
+        pytest.raises(TastemakerError, match=refusal) as refused,
+        hanging(name, Settings(home=tmp_path), "http://127.0.0.1:9"),
+    ):
+        pass
     assert "start it first" in str(refused.value.fix)
 
 
 def test_without_a_plan_no_variant_hangs(tmp_path: Path) -> None:
-    with pytest.raises(TastemakerError, match="plan.json can't be read"):
-        with hanging("variant_hang", Settings(home=tmp_path), "http://127.0.0.1:9"):
-            pass
+    with (
+        pytest.raises(TastemakerError, match=r"plan\.json can't be read"),
+        hanging("variant_hang", Settings(home=tmp_path), "http://127.0.0.1:9"),
+    ):
+        pass

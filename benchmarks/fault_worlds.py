@@ -1,0 +1,253 @@
+"""The homes, services and other processes that the faults of `fault_rules.py` befall."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from support import servers, small_shop
+from support.repository import ROOT
+from support.servers import free_port
+from support.shop_homes import CONFIG, make_shop_home
+from support.small_disks import mounted
+from support.visited_service import BIN, Service, environment
+from tastemaker.simulator.faults.catalogue import Fault
+
+LIMITS = {
+    "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
+    "cpu": {"cpu/{}/cpu.cfs_quota_us": "25000", "{}/cpu.max": "25000 100000"},
+}
+"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor."""
+EXPERIMENT = "faults"
+QUEUE = "dagster"
+
+
+@dataclass
+class World:
+    """A home folder, and what runs on it until `stack` is closed."""
+
+    fault: Fault
+    folder: Path
+    stack: ExitStack
+    more: dict[str, str] = field(default_factory=dict)
+    """Further environment variables of all processes."""
+    url: str = "http://127.0.0.1:9"
+    """Of the service; without one nothing answers."""
+
+    @property
+    def home(self) -> Path:
+        """The home folder."""
+        return self.folder / "home"
+
+    def run(self, *words: str, failing: bool = False) -> str:
+        """Run a command to its end and return what it prints."""
+        done = subprocess.run(
+            [str(BIN / words[0]), *words[1:]],
+            cwd=self.home, env=environment(self.home, self.more), capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode and not failing:
+            raise click_error(words, done.stderr or done.stdout)
+        return done.stdout.strip()
+
+    def start(self, *words: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a command that ends with the world."""
+        with (self.home / "processes.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(BIN / words[0]) if "/" not in words[0] else words[0], *words[1:]],
+                cwd=self.home, env=environment(self.home, {**self.more, **(more or {})}), stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.stack.callback(_end, process)
+        return process
+
+    def serve(self, *words: str) -> None:
+        """Start a service and wait until it is ready."""
+        port = free_port()
+        process = self.start(*words, "--port", str(port))
+        service = Service(process, port, self.home / "processes.log")
+        self.stack.callback(service.close)
+        service.wait()
+        self.url = service.url
+
+
+def click_error(words: Sequence[str], text: str) -> RuntimeError:
+    """Return the error of a command that failed."""
+    return RuntimeError(f"{' '.join(words)} failed:\n{text[-2_000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def serve_faulty(world: World) -> None:
+    """Serve the model that fails on demand, with limits where the fault needs them."""
+    if world.fault.name == "disk":
+        world.stack.enter_context(mounted(world.home, "300m"))
+    make_shop_home(world.home)
+    prepare_faulty(world)
+    before = "ulimit -n 1024"
+    if world.fault.name in LIMITS:
+        group = world.stack.enter_context(control_group(LIMITS[world.fault.name]))
+        before += f" && echo $$ > {group}/cgroup.procs"
+    world.serve("/bin/sh", "-c", f'{before} && exec "$0" "$@"', str(BIN / "tastemaker"), "serve", "faulty")
+
+
+def prepare_faulty(world: World) -> None:
+    """Register a version of the model `faulty`, which all further commands know."""
+    world.more["PYTHONPATH"] = world.run("tastemaker", "simulate", "--prepare-faults")
+
+
+def serve_shipped(world: World) -> None:
+    """Do the same, with a shipper beside it."""
+    serve_faulty(world)
+    world.start("tastemaker", "ship", "--follow")
+
+
+def run_shop(world: World) -> None:
+    """Make a home in which all assets ran, without a service."""
+    make_shop_home(world.home)
+    world.more |= {
+        "TASTEMAKER_MODELS__ENABLED": "popularity,ranker",
+        "TASTEMAKER_MODELS__RANKER": json.dumps(small_shop.RANKER),
+    }
+    world.run("tastemaker", "run")
+
+
+def serve_ranker(world: World) -> None:
+    """Serve a ranker, which reads its features from a real online store."""
+    run_shop(world)
+    world.more |= {"TASTEMAKER_SERVING__FEATURES_CACHE_SECONDS": "0"}
+    world.serve("tastemaker", "serve", "ranker")
+
+
+def serve_bandit(world: World) -> None:
+    """Serve a bandit, with its learner."""
+    make_shop_home(world.home, ["thompson"])
+    world.more |= {
+        "TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": "5",
+        "TASTEMAKER_LEARNING__POLL_SECONDS": "1",
+    }
+    world.serve("tastemaker", "serve", "thompson")
+    world.start("tastemaker", "ship", "--follow")
+    world.start("tastemaker", "learn", "thompson", "--follow")
+
+
+def control_experiment(world: World) -> None:
+    """Run an experiment of two versions of the model `faulty`, by a controller and its guard."""
+    make_shop_home(world.home)
+    prepare_faulty(world)
+    champion = newest(world)
+    prepare_faulty(world)
+    world.run("tastemaker", "models", "promote", champion, "--force", "the champion of a benchmark")
+    world.run(
+        "tastemaker", "experiment", "new", EXPERIMENT, "--variant", f"b=faulty@{newest(world)}",
+        "--hypothesis", "no difference", "--planned-units", "2000", "--primary", "ctr_list",
+        "--by", "benchmark",
+    )  # fmt: skip
+    words = ("--by", "benchmark", "--reason", "a benchmark")
+    world.run("tastemaker", "experiment", "ready", EXPERIMENT, *words)
+    world.run("tastemaker", "experiment", "start", EXPERIMENT, *words, "--confirm", "aa")
+    world.serve("tastemaker", "control")
+
+
+def newest(world: World) -> str:
+    """Return the id of the newest version of `faulty`."""
+    return max(path.name for path in (world.home / "artifacts" / "faulty").iterdir() if path.is_dir())
+
+
+def orchestrate(world: World) -> None:
+    """Make a home in which all assets ran, and start Dagster's daemon."""
+    run_shop(world)
+    world.more |= {"DAGSTER_HOME": str(world.home / "dagster")}
+    world.start("dagster-daemon", "run", "-m", "tastemaker_pipelines.definitions")
+
+
+def execute(world: World) -> None:
+    """Make a queue of Celery's on a real Redis, and start what stands for a worker of it."""
+    make_shop_home(world.home)
+    _, url = world.stack.enter_context(servers.redis())
+    world.more |= {"CELERY_BROKER_URL": url, "TASTEMAKER_WATCH__CELERY__QUEUES": QUEUE}
+    code = "import redis, sys, time\nwhile True: redis.Redis.from_url(sys.argv[1]).brpop(sys.argv[2])"
+    world.start(sys.executable, "-c", code, url, QUEUE, "celery", "worker")
+
+
+def queue_runs(world: World) -> None:
+    """Launch more runs than may be executed at once, the first of which hang."""
+    for _ in range(6):
+        world.run("dagster", "job", "launch", "-m", "tastemaker_pipelines.definitions", "-j", "everything")
+
+
+def fill_queue(world: World) -> None:
+    """Put tasks into the queue, more than the rule allows."""
+    with redis.Redis.from_url(world.more["CELERY_BROKER_URL"]) as client:
+        client.lpush(QUEUE, *[f"task {number}" for number in range(200)])
+
+
+def deliver(kind: str, size: float = 1.0) -> Callable[[World], None]:
+    """Return what keeps the shop open for one more day with a shift, and runs all assets."""
+
+    def run(world: World) -> None:
+        day = CONFIG.n_days
+        options = CONFIG.model_dump(mode="json", exclude_defaults=True) | {
+            "n_days": day + 1, "shifts": [{"kind": kind, "day": day, "size": size}],
+        }  # fmt: skip
+        world.more["TASTEMAKER_SOURCE__OPTIONS"] = json.dumps(options)
+        world.run("tastemaker", "run", failing=True)
+
+    return run
+
+
+def run_steps(select: str, after_seconds: float) -> Callable[[World], None]:
+    """Return what lets the fault last for a while, and runs assets then."""
+
+    def run(world: World) -> None:
+        time.sleep(after_seconds)
+        world.run("tastemaker", "run", "--select", select, failing=True)
+
+    return run
+
+
+@contextmanager
+def control_group(limits: Mapping[str, str]) -> Iterator[Path]:
+    """Make a control group with a limit; else skip.
+
+    Args:
+        limits: File of the limit in either version, {} for the group's name -> its text.
+    """
+    for place, text in limits.items():
+        file = Path("/sys/fs/cgroup") / place.format(f"tastemaker-{uuid4().hex[:8]}")
+        try:
+            file.parent.mkdir()
+            file.write_text(text)
+        except OSError:
+            continue
+        try:
+            yield file.parent
+        finally:
+            file.parent.rmdir()
+        return
+    pytest.skip("no control group with a limit can be made here")
+
+
+def watch(world: World, settings: Mapping[str, str], *, windows: bool) -> None:
+    """Start a watch with short waits, which notifies no person."""
+    more = {"TASTEMAKER_WATCH__TARGETS": world.url, "TASTEMAKER_WATCH__PORT": str(free_port())}
+    if world.url.endswith(":9"):
+        more.pop("TASTEMAKER_WATCH__TARGETS")
+    more |= {"PYTHONPATH": str(ROOT / "tests"), **settings}
+    world.start(sys.executable, "-m", "support.short_waits", *["--windows"][: int(windows)], more=more)
