@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,10 @@ from support.repository import ROOT
 from support.servers import free_port
 from support.shop_homes import CONFIG, make_shop_home
 from support.small_disks import mounted
-from support.visited_service import BIN, Service, environment
+from support.visited_service import BIN, Service, environment, until
+from tastemaker.settings import Settings
 from tastemaker.simulator.faults.catalogue import Fault
+from tastemaker.workflows.faults.hung_processes import processes
 
 LIMITS = {
     "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
@@ -41,8 +44,8 @@ class World:
     stack: ExitStack
     more: dict[str, str] = field(default_factory=dict)
     """Further environment variables of all processes."""
-    url: str = "http://127.0.0.1:9"
-    """Of the service; without one nothing answers."""
+    url: str = ""
+    """Of the service; empty without one."""
 
     @property
     def home(self) -> Path:
@@ -56,7 +59,7 @@ class World:
             cwd=self.home, env=environment(self.home, self.more), capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode and not failing:
-            raise click_error(words, done.stderr or done.stdout)
+            raise RuntimeError(f"{' '.join(words)} failed:\n{(done.stderr or done.stdout)[-2_000:]}")
         return done.stdout.strip()
 
     def start(self, *words: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -78,11 +81,6 @@ class World:
         self.stack.callback(service.close)
         service.wait()
         self.url = service.url
-
-
-def click_error(words: Sequence[str], text: str) -> RuntimeError:
-    """Return the error of a command that failed."""
-    return RuntimeError(f"{' '.join(words)} failed:\n{text[-2_000:]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -171,25 +169,41 @@ def newest(world: World) -> str:
 
 
 def orchestrate(world: World) -> None:
-    """Make a home in which all assets ran, and start Dagster's daemon."""
+    """Run all assets, start Dagster's daemon, and serve a model."""
     run_shop(world)
+    world.serve("tastemaker", "serve", "popularity")
     world.more |= {"DAGSTER_HOME": str(world.home / "dagster")}
     world.start("dagster-daemon", "run", "-m", "tastemaker_pipelines.definitions")
+
+
+def orchestrate_runs(world: World) -> None:
+    """Do the same, with runs that have begun."""
+    orchestrate(world)
+    settings = Settings(home=world.home)
+    for _ in range(2):
+        launch(world)
+    until(lambda: any(processes("run_hang", settings, world.url)), "no run begins")
+
+
+def launch(world: World) -> None:
+    """Launch a run of all assets."""
+    world.run("dagster", "job", "launch", "-m", "tastemaker_pipelines.definitions", "-j", "everything")
+
+
+def launch_more(world: World) -> None:
+    """Launch more runs than may be executed at once."""
+    for _ in range(4):
+        launch(world)
 
 
 def execute(world: World) -> None:
     """Make a queue of Celery's on a real Redis, and start what stands for a worker of it."""
     make_shop_home(world.home)
+    world.serve("tastemaker", "serve", "popularity")
     _, url = world.stack.enter_context(servers.redis())
     world.more |= {"CELERY_BROKER_URL": url, "TASTEMAKER_WATCH__CELERY__QUEUES": QUEUE}
-    code = "import redis, sys, time\nwhile True: redis.Redis.from_url(sys.argv[1]).brpop(sys.argv[2])"
+    code = "import redis, sys\nwhile True: redis.Redis.from_url(sys.argv[1]).brpop(sys.argv[2])"
     world.start(sys.executable, "-c", code, url, QUEUE, "celery", "worker")
-
-
-def queue_runs(world: World) -> None:
-    """Launch more runs than may be executed at once, the first of which hang."""
-    for _ in range(6):
-        world.run("dagster", "job", "launch", "-m", "tastemaker_pipelines.definitions", "-j", "everything")
 
 
 def fill_queue(world: World) -> None:
@@ -246,8 +260,9 @@ def control_group(limits: Mapping[str, str]) -> Iterator[Path]:
 
 def watch(world: World, settings: Mapping[str, str], *, windows: bool) -> None:
     """Start a watch with short waits, which notifies no person."""
-    more = {"TASTEMAKER_WATCH__TARGETS": world.url, "TASTEMAKER_WATCH__PORT": str(free_port())}
-    if world.url.endswith(":9"):
-        more.pop("TASTEMAKER_WATCH__TARGETS")
-    more |= {"PYTHONPATH": str(ROOT / "tests"), **settings}
+    more = {"TASTEMAKER_WATCH__PORT": str(free_port())}
+    if world.url:
+        more["TASTEMAKER_WATCH__TARGETS"] = world.url
+    path = [str(ROOT / "tests"), *filter(None, [world.more.get("PYTHONPATH")])]
+    more |= {"PYTHONPATH": os.pathsep.join(path), **settings}
     world.start(sys.executable, "-m", "support.short_waits", *["--windows"][: int(windows)], more=more)

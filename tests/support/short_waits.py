@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from tastemaker.alerting import rules
@@ -42,13 +42,14 @@ def narrowed(rule: Rule) -> Rule:
 
 
 def _narrow(expression: Any) -> Any:
-    if not isinstance(expression, Expression) or not is_dataclass(expression):
+    if not isinstance(expression, Expression):
         return expression
-    parts = {field.name: _narrow(getattr(expression, field.name)) for field in fields(expression)}
+    parts = {name: _narrow(value) for name, value in vars(expression).items()}
     if "seconds" in parts:
         most = AGO_SECONDS if isinstance(expression, Offset) else WINDOW_SECONDS
         parts["seconds"] = min(parts["seconds"], most)
-    return replace(expression, **parts)
+    changed: Any = expression  # each is a data class
+    return replace(changed, **parts)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "variant_hang", "process", ("experiment_rolled_back",),
             "the services of all variants but control hang",
         ),
-        Fault("scheduler_hang", "process", ("job_late", "run_queue"), "Dagster's daemon hangs"),
+        Fault("scheduler_hang", "process", ("job_late",), "Dagster's daemon hangs"),
+        Fault("run_hang", "process", ("run_queue",), "the runs of Dagster hang, so that others wait"),
         Fault("executor_hang", "process", ("executor_queue",), "Celery's workers hang"),
         Fault("features_locked", "store", ("feature_store",), "the online feature store is locked"),
         Fault("log_locked", "store", ("log_writes_behind",), "the durable log's file is locked"),
@@ -165,9 +166,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "features_wrong", "store", ("feature_skew",),
             "the online store has wrong values for a share of the users", 0.5,
         ),
+        Fault("items_withdrawn", "items", ("empty_lists",), "all items are withdrawn"),
         Fault(
-            "items_withdrawn", "items", ("empty_lists", "short_lists"),
-            "a share of the items is withdrawn, the most popular first",
+            "items_scarce", "items", ("short_lists",),
+            "a share of the items is withdrawn, so much that less than a list is left",
+            0.97,
         ),
         Fault(
             "foreign_slow", "report", ("report_slow", "report_late"),

@@ -143,6 +143,7 @@ WANTED: Final[Mapping[str, _Wanted]] = {
     "guard_hang": _Wanted("tastemaker experiment guard", _command("experiment", "guard")),
     "variant_hang": _Wanted("the service of a variant, started by tastemaker control,", _of_variants),
     "scheduler_hang": _Wanted("Dagster's daemon", _program("dagster", "daemon")),
+    "run_hang": _Wanted("a run of Dagster", _program("dagster", "execute_run")),
     "executor_hang": _Wanted("a worker of Celery", _program("celery", "worker")),
 }
 """Fault -> its processes."""

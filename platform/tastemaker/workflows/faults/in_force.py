@@ -26,8 +26,9 @@ LOCKED: Final[dict[str, Callable[[Settings], AbstractContextManager[None]]]] = {
     "features_locked": features_locked,
     "log_locked": log_locked,
 }
-BAD_VERSION, ITEMS, LOST, FOREIGN = "bad_version", "items_withdrawn", "variant_lost", "foreign_slow"
-KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, BAD_VERSION, ITEMS, LOST, FOREIGN})
+BAD_VERSION, LOST, FOREIGN = "bad_version", "variant_lost", "foreign_slow"
+ITEMS: Final = ("items_scarce", "items_withdrawn")
+KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, BAD_VERSION, LOST, FOREIGN})
 """The faults that are produced here."""
 
 
@@ -62,7 +63,7 @@ def in_force(
         for name in others:
             if name in ALTERED:
                 stack.enter_context(altered(name, settings, others[name]))
-            elif name == ITEMS:
+            elif name in ITEMS:
                 stack.enter_context(withdrawn(settings.home, client, shop, others[name]))
             elif name == FOREIGN:
                 stack.enter_context(reporting(settings))

@@ -60,6 +60,7 @@ COMMANDS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("shipper_hang", ("tastemaker.cli.main", "ship")),
     ("guard_hang", ("tastemaker", "experiment", "guard", "--follow")),
     ("scheduler_hang", ("dagster._daemon", "run")),
+    ("run_hang", ("dagster", "api", "execute_run", "{}")),
     ("executor_hang", ("/venv/bin/celery", "-A", "app", "worker")),
 )
 
