@@ -127,6 +127,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "items_scarce": Scenario(seconds=150.0),
     "items_withdrawn": Scenario(),
     "foreign_slow": Scenario(seconds=150.0),
+    "foreign_silent": Scenario(
+        settings={"TASTEMAKER_ALERTS__REPORT_LATE__ABOVE_SECONDS": "30"}, seconds=150.0
+    ),
 }  # fmt: skip
 """Fault -> how it is produced. Shifts of the shop and what needs weeks of data are in `drift.py`."""
 

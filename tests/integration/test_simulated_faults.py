@@ -154,6 +154,8 @@ def test_a_service_that_hangs_answers_again_after_the_fault(service: tuple[Path,
     command = [str(BIN / "tastemaker"), "simulate", running.url, "--for", "1h", "--rate", "5"]
     with subprocess.Popen([*command, "--fault", "service_hang"], env=environment(home)) as simulator:
         until(lambda: not answers(running), "the service does not hang")
+        assert not any(answers(running) for _ in range(3)), "it hangs for as long as the simulator runs"
+        assert simulator.poll() is None
         simulator.kill()
     until(lambda: answers(running), "the service still hangs")
 

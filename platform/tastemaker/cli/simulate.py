@@ -258,12 +258,13 @@ def _visit(
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from tastemaker.simulator.faults.produced import require_faulty
-    from tastemaker.simulator.traffic.simulation import shop_of
+    from tastemaker.simulator.traffic.simulation import require_ready, shop_of
     from tastemaker.simulator.traffic.simulation import simulate as run
     from tastemaker.workflows.faults.in_force import in_force
 
     with console.status("opening the shop"):
         shop = produced.shop(shop_of(settings.source))
+        require_ready(url, _credentials())
         require_faulty(url, produced)
     columns = (
         TextColumn("{task.description}"),
@@ -284,7 +285,7 @@ def _visit(
         with in_force(produced, settings, url, shop, os.environ.get(KEY)) as never_comes:
             return run(
                 shop, url, mix, plan, ledger,
-                headers=_credentials(), never_comes=never_comes, on_progress=show,
+                headers=_credentials(), never_comes=never_comes, is_ready=True, on_progress=show,
             )  # fmt: skip
 
 

@@ -172,9 +172,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "a share of the items is withdrawn, so much that less than a list is left",
             0.97,
         ),
+        Fault("foreign_slow", "report", ("report_slow",), "a foreign model reports slow answers"),
         Fault(
-            "foreign_slow", "report", ("report_slow", "report_late"),
-            "a foreign model reports slow answers, and nothing more when the command ends",
+            "foreign_silent", "report", ("report_late",),
+            "a foreign model reports its health once, and nothing more",
         ),
     )
 }  # fmt: skip

@@ -32,6 +32,7 @@ def simulate(
     *,
     headers: Mapping[str, str] | None = None,
     never_comes: NeverComes = lambda user_id: False,
+    is_ready: bool = False,
     on_progress: Listener = lambda share, tally: None,
 ) -> Summary:
     """Simulate traffic of a shop's users on a service.
@@ -46,6 +47,7 @@ def simulate(
         ledger: The client log.
         headers: Headers of every request, such as those for authentication.
         never_comes: Returns whether the user with an id never comes.
+        is_ready: Whether the service was ready before its faults began: it need not answer now.
         on_progress: Called with the share that is done and the statistics, several times a second.
 
     Raises:
@@ -57,7 +59,8 @@ def simulate(
     async def visit() -> Summary:
         courier = HttpClient(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
         async with courier:
-            await courier.ready()
+            if not is_ready:
+                await courier.ready()
             with ClientLog(ledger) as witness:
                 begun.append(Traffic(Audience(shop, nature), courier, witness, plan, never_comes))
                 _close_on_interrupt(begun[0])
@@ -70,6 +73,21 @@ def simulate(
             if not begun:
                 raise
             return begun[0].summary()
+
+
+def require_ready(url: str, headers: Mapping[str, str]) -> None:
+    """Raise TastemakerError if no service at the address is ready.
+
+    Args:
+        url: The address of the service.
+        headers: Headers of the request.
+    """
+
+    async def ask() -> None:
+        async with HttpClient(url, connections=1, timeout=TIMEOUT_SECONDS, headers=headers) as courier:
+            await courier.ready()
+
+    asyncio.run(ask())
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A foreign model whose answers are slow: it reports its health within a block, and is silent after it."""
+"""A foreign model that reports slow answers, or its health once and nothing more."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ SLOW = 20.0
 
 
 @contextmanager
-def reporting(settings: Settings) -> Iterator[None]:
+def silent(settings: Settings) -> Iterator[None]:
+    """Report the health of a foreign model once, and nothing more within a block."""
+    _report(settings)
+    yield
+
+
+@contextmanager
+def slow(settings: Settings) -> Iterator[None]:
     """Report slow answers of a foreign model, by files that are taken over, within a block.
 
     Args:
@@ -34,12 +41,12 @@ def reporting(settings: Settings) -> Iterator[None]:
     Raises:
         TastemakerError: The first report can't be taken over.
     """
-    ended = threading.Event()
-    _report(settings)
+    ended, p99_seconds = threading.Event(), SLOW * settings.alerts.slow.seconds
+    _report(settings, p99_seconds)
 
     def repeat() -> None:
         while not ended.wait(SECONDS):
-            _report(settings)
+            _report(settings, p99_seconds)
 
     reports = threading.Thread(target=repeat, name="foreign model", daemon=True)
     reports.start()
@@ -50,11 +57,9 @@ def reporting(settings: Settings) -> Iterator[None]:
         reports.join()
 
 
-def _report(settings: Settings) -> None:
+def _report(settings: Settings, p99_seconds: float = 0.0) -> None:
     now = datetime.now(UTC)
-    report = HealthReport(
-        MODEL, "1", ANSWERS, 0, 0, now.timestamp(), p99_seconds=SLOW * settings.alerts.slow.seconds
-    )
+    report = HealthReport(MODEL, "1", ANSWERS, 0, 0, now.timestamp(), p99_seconds)
     with atomic_write(settings.report_in / SOURCE / f"health-{now:%H%M%S}.ndjson") as partial:
         partial.write_bytes(msgspec.json.encode(report) + b"\n")
     engine = open_engine(settings.metadata_url)

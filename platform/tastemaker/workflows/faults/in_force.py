@@ -14,21 +14,23 @@ from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.traffic import NeverComes
 from tastemaker.workflows.faults.faulty_version import bad_version
 from tastemaker.workflows.faults.feature_values import ALTERED, altered
-from tastemaker.workflows.faults.foreign_model import reporting
+from tastemaker.workflows.faults.foreign_model import silent, slow
 from tastemaker.workflows.faults.hung_processes import WANTED, hanging
 from tastemaker.workflows.faults.locked_stores import features_locked, log_locked, metadata_locked
 from tastemaker.workflows.faults.lost_units import never_comes
 from tastemaker.workflows.faults.withdrawn_items import offer_again, withdrawn
 from tastemaker.workflows.workspace import Workspace
 
-LOCKED: Final[dict[str, Callable[[Settings], AbstractContextManager[None]]]] = {
+_Fault = Callable[[Settings], AbstractContextManager[None]]
+LOCKED: Final[dict[str, _Fault]] = {
     "database_locked": metadata_locked,
     "features_locked": features_locked,
     "log_locked": log_locked,
 }
-BAD_VERSION, LOST, FOREIGN = "bad_version", "variant_lost", "foreign_slow"
+BAD_VERSION, LOST = "bad_version", "variant_lost"
 ITEMS: Final = ("items_scarce", "items_withdrawn")
-KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, BAD_VERSION, LOST, FOREIGN})
+FOREIGN: Final[dict[str, _Fault]] = {"foreign_silent": silent, "foreign_slow": slow}
+KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *FOREIGN, BAD_VERSION, LOST})
 """The faults that are produced here."""
 
 
@@ -65,8 +67,8 @@ def in_force(
                 stack.enter_context(altered(name, settings, others[name]))
             elif name in ITEMS:
                 stack.enter_context(withdrawn(settings.home, client, shop, others[name]))
-            elif name == FOREIGN:
-                stack.enter_context(reporting(settings))
+            elif name in FOREIGN:
+                stack.enter_context(FOREIGN[name](settings))
         for name in others:  # last: what hangs or is locked takes no more changes
             if name in LOCKED:
                 stack.enter_context(LOCKED[name](settings))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tastemaker.settings import Settings, SourceSettings
 from tastemaker.simulator import source as simulated
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import reported_models
-from tastemaker.workflows.faults.foreign_model import MODEL, reporting
+from tastemaker.workflows.faults.foreign_model import MODEL, silent, slow
 from tastemaker.workflows.faults.lost_units import never_comes
 
 SMALL = {"n_days": 6, "n_users": 40, "n_items": 20, "events_per_day": 30}
@@ -69,12 +71,15 @@ def test_without_an_experiment_no_user_can_be_lost(tmp_path: Path) -> None:
         never_comes(Settings(home=tmp_path), 0.5)
 
 
-def test_a_foreign_model_reports_slow_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("report", "is_slow"), [(slow, True), (silent, False)])
+def test_a_foreign_model_reports_its_health(
+    report: Callable[[Settings], AbstractContextManager[None]], is_slow: bool, tmp_path: Path
+) -> None:
     settings = Settings(home=tmp_path)
-    with reporting(settings):
+    with report(settings):
         pass
     with open_engine(settings.metadata_url).connect() as connection:
         (row,) = connection.execute(select(reported_models)).all()
     assert row.model == MODEL
-    assert row.p99_seconds > settings.alerts.slow.seconds
+    assert (row.p99_seconds > settings.alerts.slow.seconds) == is_slow
     assert row.health_at is not None
