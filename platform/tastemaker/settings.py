@@ -195,6 +195,8 @@ class PrivacySettings(_Section):
     """Days after which requests, feedback and impressions are deleted; null: never."""
     events_days: Annotated[int, Field(ge=1)] | None = None
     """Days after which events are deleted, in the landed data, too; null: never."""
+    erasure_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """Days from a request to erase a user to its deadline."""
 
 
 class LearningSettings(_Section):

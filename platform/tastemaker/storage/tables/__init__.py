@@ -20,6 +20,7 @@ from tastemaker.storage.tables.automation import (
 from tastemaker.storage.tables.columns import Moment, metadata
 from tastemaker.storage.tables.dashboard import dashboard_sessions, dashboard_users, search_audit
 from tastemaker.storage.tables.digests import digest_deliveries
+from tastemaker.storage.tables.erasure import erasure_requests
 from tastemaker.storage.tables.experiments import (
     experiment_changes,
     experiment_forecasts,
@@ -82,6 +83,7 @@ __all__ = [
     "dependency_changes",
     "deployments",
     "digest_deliveries",
+    "erasure_requests",
     "experiment_changes",
     "experiment_forecasts",
     "experiment_plans",
