@@ -41,9 +41,9 @@ def erasure() -> None:
 @by_option
 @as_json_option
 def request(user_id: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Request the erasure of USER_ID, which waits for an approval.
+    """Request the erasure of USER_ID.
 
-    The deadline is `privacy.erasure_days` later.
+    The request waits for an approval. The deadline is `privacy.erasure_days` later.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def list_requests(with_ended: bool, as_json: bool) -> None:
 @_number_argument
 @as_json_option
 def show(number: int, as_json: bool) -> None:
-    """Show a request: its state, its deadline, and where the user remains.
+    """Show a request, and where the user remains.
 
     \b
     Examples:
@@ -107,7 +107,9 @@ def show(number: int, as_json: bool) -> None:
 @by_option
 @as_json_option
 def approve(number: int, reason: str, by: str | None, as_json: bool) -> None:
-    """Approve a request: `tastemaker flows serve` then erases the user.
+    """Approve a request.
+
+    `tastemaker flows serve` then erases the user.
 
     \b
     Examples:
@@ -122,7 +124,7 @@ def approve(number: int, reason: str, by: str | None, as_json: bool) -> None:
 @by_option
 @as_json_option
 def decline(number: int, reason: str, by: str | None, as_json: bool) -> None:
-    """Decline a request: nothing is erased, and its copy of the id is deleted.
+    """Decline a request, and delete its copy of the id.
 
     \b
     Examples:

@@ -65,7 +65,8 @@ class ErasureRequest(NamedTuple):
             return None
         if self.attempted_at is None:
             return self.decided_at
-        return self.attempted_at + min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self.attempts - 1, 10))
+        doublings = min(self.attempts - 1, 10)
+        return self.attempted_at + min(LONGEST_RETRY, FIRST_RETRY * (1 << doublings))
 
     def is_overdue(self, now: datetime) -> bool:
         """Return whether it is open after its deadline."""
@@ -124,7 +125,9 @@ class ErasureRequests:
                 "erased_places": 0,
             }
             with self._engine.begin() as connection:
-                [number] = connection.execute(insert(erasure_requests).values(row)).inserted_primary_key or ()
+                (number,) = connection.execute(insert(erasure_requests).values(row)).inserted_primary_key or (
+                    0,
+                )
                 with atomic_write(self._file(number), mode=0o600) as partial:
                     partial.write_text(json.dumps({"user_id": user_id}), "utf-8")
         return self.get(number)
@@ -140,9 +143,16 @@ class ErasureRequests:
         return self._read(erasure_requests.c.state.in_(OPEN)) if only_open else self._read()
 
     def find_user(self, number: int) -> list[Searched]:
-        """Return where the user of an open request is, apart from the request's own file."""
+        """Return where the user of an open request is, apart from the request's own file.
+
+        Raises:
+            TastemakerError: A place can't be searched; the message does not quote the id.
+        """
         settings = self.settings
-        found = search(settings, person_of(settings, _user_id(self._file(number))))
+        try:
+            found = search(settings, person_of(settings, _user_id(self._file(number))))
+        except Exception as error:
+            raise TastemakerError(f"the user can't be searched: {_problem(error)}", fix="try again") from None
         return [place for place in found if place.found and not self._is_own(place, number)]
 
     def approve(self, number: int, *, actor: str, reason: str) -> ErasureRequest:
@@ -177,9 +187,8 @@ class ErasureRequests:
                 return request
             try:
                 found = self._outcome(number, forget(self.settings, _user_id(self._file(number))))
-            except Exception as error:  # a database's message may quote the id
-                problem = error.problem if isinstance(error, TastemakerError) else type(error).__name__
-                found = {"problem_text": problem}
+            except Exception as error:
+                found = {"problem_text": _problem(error)}
             with self._locked():
                 self._record(request, found)
             return self.get(number)
@@ -240,16 +249,17 @@ class ErasureRequests:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock on the requests; at its end, delete the ids of requests that are not open.
-
-        One may be left by a process that was killed before it did so.
-        """
         with file_lock(self.folder / "requests.lock"):
+            self._delete_ids_of_ended()
             yield
-            numbers = {str(one.number) for one in self.listed(only_open=True)}
-            for path in self._files():
-                if path.stem not in numbers:
-                    path.unlink(missing_ok=True)
+            self._delete_ids_of_ended()
+
+    def _delete_ids_of_ended(self) -> None:
+        """Delete the ids of requests that are not open, also where a process was killed before it did so."""
+        numbers = {str(one.number) for one in self.listed(only_open=True)}
+        for path in self._files():
+            if path.stem not in numbers:
+                path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.json"))
@@ -281,3 +291,8 @@ def _user_id(path: Path) -> str:
             fix=f"tastemaker erasure decline {path.stem} --reason lost, then enter the request again",
         ) from None
     return found
+
+
+def _problem(error: Exception) -> str:
+    """Return what went wrong without the id, which the message of a database may quote."""
+    return error.problem if isinstance(error, TastemakerError) else type(error).__name__
