@@ -14,8 +14,10 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from tastemaker.errors import TastemakerError
 from tastemaker.monitoring.job_runs import ALL_ASSETS, record_job_run
 from tastemaker.settings import Settings
-from tastemaker.util.os_errors import in_words
+from tastemaker.watch.failed_runs import report_failed_runs
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.definitions import EVERYTHING, build_defs
+from tastemaker_pipelines.failures import ATTENDED_TAG, JOB_TAG, described, failure_reason
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.run_processes import end_lost_runs
@@ -94,13 +96,15 @@ def run(
             instance=instance,
             run_id=run_id,
             asset_selection=keys,
-            tags={MAX_RETRIES_TAG: "0"},  # no daemon can start it again
+            tags={
+                MAX_RETRIES_TAG: "0",
+                **({JOB_TAG: ALL_ASSETS} if select is None else {ATTENDED_TAG: "true"}),
+            },
             run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
-    if select is None:
-        engine = workspace.open().engine
-        record_job_run(engine, run_id, ALL_ASSETS, succeeded=result.success, ended_at=datetime.now(UTC))
+        if select is None:
+            _record(workspace.open(), instance, run_id)
     trained = _trained(steps, known) if has_models else None
     return Outcome(run_id, result.success and not _failed(steps), steps, trained)
 
@@ -110,6 +114,18 @@ def _trained(steps: Mapping[str, Step], known: Collection[str]) -> tuple[str, ..
     of_models = [step for step in steps.values() if step.name.startswith(f"{MODELS}/")]
     made = {step.name.removeprefix(f"{MODELS}/"): step.facts.get("version") for step in of_models}
     return tuple(sorted(model for model, version in made.items() if version and version not in known))
+
+
+def _record(opened: Workspace, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Store how the run of all assets ended, and report it if it failed."""
+    record = instance.get_run_record_by_id(run_id)
+    assert record is not None
+    succeeded = record.dagster_run.is_success
+    record_job_run(opened.engine, run_id, ALL_ASSETS, succeeded=succeeded, ended_at=datetime.now(UTC))
+    if record.dagster_run.status == dg.DagsterRunStatus.FAILURE:
+        report_failed_runs(
+            opened.engine, opened.settings.watch, [run_id], lambda _: described(instance, record)
+        )
 
 
 def _failed(steps: Mapping[str, Step]) -> list[Step]:
@@ -155,7 +171,7 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
         step.seconds = event.step_success_data.duration_ms / 1000
     elif event.event_type == kind.STEP_FAILURE:
         step.state = "failed"
-        step.problem = _reason(event.step_failure_data)
+        step.problem = failure_reason(event.step_failure_data)
     elif event.event_type == kind.STEP_SKIPPED:
         step.state = "skipped"
     else:
@@ -166,14 +182,3 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
 def _check(step: Step, evaluation: dg.AssetCheckEvaluation) -> None:
     if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
         step.state, step.problem = "failed", evaluation.description or evaluation.check_name
-
-
-def _reason(failure: Any) -> str:
-    """Return why a step failed, without Dagster's wrapping: its description, else the innermost error."""
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return str(failure.user_failure_data.description)
-    error = failure.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    text = "" if error is None else str(error.message).strip()
-    return str(in_words(RuntimeError(text)) or text)

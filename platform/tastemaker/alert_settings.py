@@ -298,6 +298,13 @@ class ReportLateAlert(_Rule):
     """Age above which the rule fires. It resolves below 0.8 times this age."""
 
 
+class OrchestratorSilentAlert(_Rule):
+    """Time since the orchestrator's daemon last reported its queue."""
+
+    above_seconds: Seconds = 600
+    """Time above which the rule fires."""
+
+
 class RunQueueAlert(_Rule):
     """Number of runs that wait to be started, for half an hour."""
 
@@ -362,6 +369,7 @@ class AlertsSettings(BaseModel):
     feature_skew: FeatureSkewAlert = FeatureSkewAlert()
     reward_fell: RewardFellAlert = RewardFellAlert()
     job_late: JobLateAlert = JobLateAlert()
+    orchestrator_silent: OrchestratorSilentAlert = OrchestratorSilentAlert()
     report_late: ReportLateAlert = ReportLateAlert()
     run_queue: RunQueueAlert = RunQueueAlert()
     executor_queue: ExecutorQueueAlert = ExecutorQueueAlert()

@@ -13,11 +13,11 @@ from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.data_versions import files_version
 from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.failures import GATE, SOUND
 from tastemaker_pipelines.ingestion.assets import landed_events
 from tastemaker_pipelines.log.assets import landed_feedback
 from tastemaker_pipelines.resources import WorkspaceResource
 
-CHECK = "batch_is_sound"
 FIT = "problem_fits"
 TABLES = {
     "events": "Which user did what to which item, when, and its value. Only rows that passed every rule.",
@@ -28,7 +28,7 @@ TABLES = {
 
 
 @dg.multi_asset(
-    name="gate",
+    name=GATE,
     group_name="validation",
     specs=[
         dg.AssetSpec(
@@ -42,7 +42,7 @@ TABLES = {
     ],
     check_specs=[
         dg.AssetCheckSpec(
-            CHECK,
+            SOUND,
             asset="events",
             blocking=True,
             description="The batch as a whole is plausible. If not, the tables keep their previous rows.",
@@ -91,7 +91,7 @@ def gate(
     if refusal is not None:
         context.log.error(str(refusal))
         yield dg.AssetCheckResult(
-            check_name=CHECK,
+            check_name=SOUND,
             asset_key="events",
             passed=False,
             metadata={"why": refusal.problem, "fix": refusal.fix},
@@ -106,7 +106,7 @@ def gate(
         context.log.warning(warning)
     yield from _materialized(opened.lake, published[-1].tables, total, pages, warning)
     yield dg.AssetCheckResult(
-        check_name=CHECK,
+        check_name=SOUND,
         asset_key="events",
         passed=True,
         metadata={"quarantined": total.refused, "accepted": total.accepted},

@@ -81,6 +81,7 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "job_failed": ("job_name",),
     "job_refused": ("job_name",),
     "job_succeeded_timestamp_seconds": ("job_name",),
+    "orchestrator_seen_timestamp_seconds": (),
     "reported_health_timestamp_seconds": ("model",),
     "reported_p99_seconds": ("model",),
     "reward_per_request": ("model", "window"),

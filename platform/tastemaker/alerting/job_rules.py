@@ -14,6 +14,8 @@ JOB_NAME = ("job_name",)
 SUBJECT = ("subject",)
 QUEUE = ("queue",)
 MINUTE = 60
+UNREPAIRED_HOURS = 6
+"""How long a job is failed before the rule fires; the message about the failed run goes out at once."""
 
 
 def rules(settings: Settings) -> tuple[Rule, ...]:
@@ -22,6 +24,7 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
     return (
         _job_failed(),
         _job_late(alerts),
+        _orchestrator_silent(alerts),
         _run_queue(alerts),
         _executor_queue(alerts),
         _fact_failed(),
@@ -37,25 +40,30 @@ def _job_failed() -> Rule:
         labels=JOB_NAME,
         condition=same(
             all_of(Compare(failed, "==", 1), Compare(refused, "==", 0)),
-            "The last run of a job failed or was canceled, and not because the data gate refused a batch: "
-            "`gate_failed` is for that.",
+            f"The last run of a job failed or was canceled {UNREPAIRED_HOURS} hours ago, and not because the "
+            "data gate refused a batch: `gate_failed` is for that. Each failed run is also reported at once.",
         ),
-        summary="{job_name}: the last run failed",
+        summary="{job_name}: the last run failed, and none has succeeded since",
         unit="none",
         cause="jobs",
         owner="recommendations",
         runbook=Runbook(
             "Nothing at once. The served version stays as it is.",
-            "The run's page in Dagster, or the output of `tastemaker run`, names the step and the reason.",
+            "`tastemaker runs show RUN`, the run's page in Dagster and the output of `tastemaker run` name "
+            "the step and the reason.",
             "Fix the cause and run again (`tastemaker run`): finished work is kept.",
             "`tastemaker_job_failed` is 0.",
         ),
         exporter="watch",
+        for_seconds=UNREPAIRED_HOURS * 60 * MINUTE,
+        inhibited_by=("job_late",),
         example=Example(
             (
                 gauge("job_failed", 0, 1, job_name="everything"),
                 gauge("job_refused", 0, 0, job_name="everything"),
-            )
+            ),
+            step_seconds=60,
+            faulty_steps=UNREPAIRED_HOURS * 60 + 40,
         ),
     )
 
@@ -86,10 +94,38 @@ def _job_late(alerts: AlertsSettings) -> Rule:
         ),
         exporter="watch",
         for_seconds=5 * MINUTE,
-        inhibited_by=("job_failed",),
         example=Example(
             (age("job_succeeded_timestamp_seconds", 3_600, 2 * 86_400, job_name=limits.jobs[0]),)
         ),
+    )
+
+
+def _orchestrator_silent(alerts: AlertsSettings) -> Rule:
+    limit = alerts.orchestrator_silent.above_seconds
+    seen = Aggregate("max", (), Gauge(metric("tastemaker_orchestrator_seen_timestamp_seconds")))
+    return Rule(
+        name="orchestrator_silent",
+        severity="ticket",
+        labels=(),
+        condition=same(
+            Compare(Age(seen), ">", limit),
+            f"Dagster's daemon has not reported for more than {limit / MINUTE:g} minutes: no run is started, "
+            "and failed runs are not reported.",
+        ),
+        summary="Dagster's daemon last reported {value} ago: no schedule or sensor runs",
+        unit="duration",
+        cause="jobs",
+        owner="operations",
+        runbook=Runbook(
+            "Nothing at once. Data and models get old.",
+            "Does `dagster-daemon run` (or `dagster dev`) run, and is the sensor `ended_runs` on? Its page "
+            "in Dagster shows its last evaluation and its errors.",
+            "Start the daemon. Where it is no longer used, silence the rule: after a week it ends by itself.",
+            "`tastemaker_orchestrator_seen_timestamp_seconds` is new.",
+        ),
+        exporter="watch",
+        for_seconds=MINUTE,
+        example=Example((age("orchestrator_seen_timestamp_seconds", 15, 2 * limit),)),
     )
 
 

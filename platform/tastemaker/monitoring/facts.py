@@ -86,6 +86,7 @@ FAMILIES = named(
         job_facts.SUCCEEDED,
         job_facts.FAILED,
         job_facts.REFUSED,
+        job_facts.ORCHESTRATOR_SEEN,
         job_facts.RUN_QUEUE,
         job_facts.EXECUTOR_QUEUE,
     )

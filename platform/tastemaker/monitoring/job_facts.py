@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 OBSERVED_SECONDS = 300
 """A length that was observed longer ago is not shown: the daemon that observes it may not run."""
+SEEN = timedelta(days=7)
+"""How long it is shown when a daemon was seen last: one that is gone for longer is no longer used."""
 PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """What Kombu adds to a queue's name on Redis, one list per step of the priority (0, 3, 6, 9)."""
 REDIS_SECONDS = 5
@@ -25,6 +28,10 @@ SUCCEEDED = FactFamily(
 FAILED = FactFamily("job_failed", "1 if the last run of a job failed or was canceled, else 0", ("job_name",))
 REFUSED = FactFamily(
     "job_refused", "1 if the data gate has refused a batch since a job last succeeded, else 0", ("job_name",)
+)
+ORCHESTRATOR_SEEN = FactFamily(
+    "orchestrator_seen_timestamp_seconds",
+    "when the orchestrator's daemon last reported its queue, seconds since 1970 UTC",
 )
 RUN_QUEUE = FactFamily("run_queue_runs", "runs of the orchestrator that wait to be started")
 EXECUTOR_QUEUE = FactFamily("executor_queue_tasks", "tasks that wait in a queue of Celery's", ("queue",))
@@ -58,7 +65,7 @@ def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
 
 
 def run_queue(home: FactSources) -> Iterator[GaugeMetricFamily]:
-    """Yield how many runs wait, as the orchestrator's daemon observed it last."""
+    """Yield when the orchestrator's daemon observed its queue last, and how many runs waited then."""
     from sqlalchemy import select
 
     from tastemaker.monitoring.job_runs import RUNS
@@ -66,7 +73,10 @@ def run_queue(home: FactSources) -> Iterator[GaugeMetricFamily]:
 
     with home.engine.connect() as connection:
         row = connection.execute(select(queue_lengths).where(queue_lengths.c.queue == RUNS)).first()
-    if row is not None and (home.now - row.observed_at).total_seconds() <= OBSERVED_SECONDS:
+    if row is None or home.now - row.observed_at > SEEN:
+        return
+    yield ORCHESTRATOR_SEEN.gauge({(): row.observed_at.timestamp()})
+    if (home.now - row.observed_at).total_seconds() <= OBSERVED_SECONDS:
         yield RUN_QUEUE.gauge({(): float(row.length)})
 
 

@@ -11,7 +11,7 @@ from tastemaker.alerting.series import Labels
 from tastemaker.notifications.notification import Event
 
 Phase = Literal["pending", "firing"]
-Source = Literal["watch", "alertmanager"]
+Source = Literal["watch", "alertmanager", "orchestrator"]
 
 
 @dataclass(frozen=True)

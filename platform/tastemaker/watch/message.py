@@ -48,6 +48,8 @@ def compose(
             Link("Board", board_link(base, incident.rule, incident.cause, incident.opened_at, settings))
         )
     commands = [f"tastemaker alerts show {incident.number}"]
+    if run_id := incident.labels.get("run_id"):
+        commands.append(f"tastemaker runs show {run_id}")
     if event in ("trigger", "reminder"):
         found += [
             Link("Acknowledge", links.action(incident.number, "acknowledge")),

@@ -330,7 +330,12 @@ def test_the_run_queue_is_shown_while_it_is_observed(settings: Settings) -> None
     record_queue_length(engine, RUNS, 4, now - timedelta(minutes=1))
     assert exported(settings)["run_queue_runs"] == {(): 4.0}
     record_queue_length(engine, RUNS, 4, now - timedelta(minutes=6))
-    assert "run_queue_runs" not in exported(settings)
+    found = exported(settings)
+    assert "run_queue_runs" not in found
+    seen = (now - timedelta(minutes=6)).timestamp()
+    assert found["orchestrator_seen_timestamp_seconds"] == {(): pytest.approx(seen)}
+    record_queue_length(engine, RUNS, 4, now - timedelta(days=8))
+    assert "orchestrator_seen_timestamp_seconds" not in exported(settings), "no daemon is used any more"
     engine.dispose()
 
 

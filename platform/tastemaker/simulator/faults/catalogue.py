@@ -145,7 +145,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "variant_hang", "process", ("experiment_rolled_back",),
             "the services of all variants but control hang",
         ),
-        Fault("scheduler_hang", "process", ("job_late",), "Dagster's daemon hangs"),
+        Fault("scheduler_hang", "process", ("job_late", "orchestrator_silent"), "Dagster's daemon hangs"),
         Fault("run_hang", "process", ("run_queue",), "the runs of Dagster hang, so that others wait"),
         Fault("executor_hang", "process", ("executor_queue",), "Celery's workers hang"),
         Fault("features_locked", "store", ("feature_store",), "the online feature store is locked"),

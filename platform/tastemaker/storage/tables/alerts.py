@@ -30,7 +30,7 @@ alert_incidents = Table(
     Column("labels", JSON, nullable=False, doc="the alert's labels"),
     Column("severity", String(10), nullable=False, doc="page or ticket"),
     Column("cause", String(50), nullable=False, doc="the rule's cause"),
-    Column("source", String(20), nullable=False, doc="watch or alertmanager: who evaluated the rule"),
+    Column("source", String(20), nullable=False, doc="watch, alertmanager or orchestrator: who found it"),
     Column("opened_at", Moment, nullable=False, doc="when the alert fired"),
     Column("closed_at", Moment, doc="when it resolved; null: open"),
     Column("ending", Text, doc="why it was closed, in words"),
