@@ -156,7 +156,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 class ShopUsers(threading.Thread):
-    """Asks for lists of one user after the other, until it is stopped."""
+    """Asks for lists of one user after the other, until it is stopped; it leaves the processors some time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -173,6 +173,7 @@ class ShopUsers(threading.Thread):
                         self.lists.append(reply.raise_for_status().json())
                     except (httpx.HTTPError, ValueError) as failure:
                         self.failures.append(failure)
+                    time.sleep(0.01)
 
 
 def test_twenty_kills_of_a_variant_lose_no_list(world: World) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -69,7 +70,7 @@ def test_a_worker_that_is_loading_ends_with_its_server_too(home: Path) -> None:
 
 
 class Caller(threading.Thread):
-    """Asks for lists again and again, on a connection that is kept."""
+    """Asks for lists again and again, on a connection that is kept; it leaves the processors some time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -85,6 +86,7 @@ class Caller(threading.Thread):
                     self.statuses.append(status)
                 except httpx.TransportError as failure:
                     self.failures.append(failure)
+                time.sleep(0.01)
 
 
 @contextmanager

@@ -18,7 +18,13 @@ from support.servers import not_installed
 pytestmark = pytest.mark.servers
 
 FOLDER = ROOT / "benchmarks"
-BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text("utf-8"))
+RUN_ELSEWHERE = {"contract"}
+"""test_contract.py runs it, in a larger size."""
+BENCHMARKS = sorted(
+    path.stem
+    for path in FOLDER.glob("*.py")
+    if "__main__" in path.read_text("utf-8") and path.stem not in RUN_ELSEWHERE
+)
 """The other files are parts of these."""
 LOADED_BY_WRK = {"controller", "logs", "serving"}
 NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?|nan|inf)(?![\w.])", re.IGNORECASE)

@@ -100,7 +100,7 @@ def home(whole: Home, tmp_path: Path) -> Home:
 
 
 class Customer(threading.Thread):
-    """Asks without a pause, and remembers what came of it."""
+    """Asks again and again, and remembers what came of it; it leaves the processors some time."""
 
     def __init__(self, url: httpx.URL, name: str) -> None:
         super().__init__(daemon=True)

@@ -11,6 +11,7 @@ from support import commands, small_shop
 from support.bento_servers import running
 
 NAME = "b[1] qu?est #%41 'x"
+MODELS = {"TASTEMAKER_MODELS__ENABLED": "bought_again,popularity,ranker"}
 
 
 @pytest.mark.servers
@@ -18,7 +19,7 @@ def test_run_and_serve(tmp_path: Path) -> None:
     """The ranker reads features of users from the online store."""
     home = tmp_path / NAME
     small_shop.settings(home)
-    outcome = json.loads(commands.done(home, "tastemaker", "run", "--json").stdout)
+    outcome = json.loads(commands.done(home, "tastemaker", "run", "--json", more=MODELS).stdout)
     assert outcome["success"] is True
     assert {step["state"] for step in outcome["steps"]} == {"done"}
     assert {path.name for path in tmp_path.iterdir()} == {NAME}

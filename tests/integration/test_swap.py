@@ -62,7 +62,7 @@ def versions(home: Path, registry: Registry) -> list[Version]:
 
 
 class Customer(threading.Thread):
-    """Asks without a pause, and remembers what came of it."""
+    """Asks again and again, and remembers what came of it; it leaves the processors some time."""
 
     def __init__(self, url: httpx.URL) -> None:
         super().__init__(daemon=True)
@@ -77,6 +77,7 @@ class Customer(threading.Thread):
                 answer = client.post("/recommend", json={"user_id": "user-01", "k": 3})
                 body = answer.json()
                 self.answers.append((answer.status_code, body["version"], body["fallback"]))
+                time.sleep(0.01)
 
 
 BY_BENTOML = ("bentoml", "serve", "tastemaker_baselines.service:Popularity")
