@@ -6,7 +6,8 @@ import dagster as dg
 
 from tastemaker.monitoring import job_runs
 from tastemaker.plugins.discovery import Plugins
-from tastemaker_pipelines.automation.data_versions import with_code_version
+from tastemaker_pipelines.automation.new_days import landing_job
+from tastemaker_pipelines.automation.sensors import automated, automation_sensors
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset, has_ablations
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
 from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
@@ -35,6 +36,9 @@ from tastemaker_pipelines.validation.assets import gate
 EVERYTHING = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(ABLATIONS)
 """What the nightly job and `tastemaker run` materialize."""
 
+NIGHTLY_STATUS = {True: dg.DefaultScheduleStatus.RUNNING, False: dg.DefaultScheduleStatus.STOPPED}
+"""By `automation.enabled`; either can be changed on Dagster's page."""
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -61,7 +65,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
     with_ablations = [plugin for plugin in plugins.sound if has_ablations(plugin)]
     return dg.Definitions(
         assets=dg.map_asset_specs(
-            with_code_version,
+            automated(plugins.sound, workspace),
             [
                 retention,
                 landed_events,
@@ -92,15 +96,16 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
         ),
         resources={"workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
-        jobs=[everything],
-        sensors=[ended_runs],
+        jobs=[everything, landing_job()],
+        sensors=[ended_runs, *automation_sensors(workspace)],
         schedules=[
             dg.ScheduleDefinition(
                 name="nightly",
                 job=everything,
                 cron_schedule="0 3 * * *",
                 execution_timezone="UTC",
-                description="Every night: read new days, retrain all models, choose the champion again.",
+                description="Every night: read new days, train what is not up to date, choose the champion.",
+                default_status=NIGHTLY_STATUS[workspace.open().settings.automation.enabled],
             ),
             weekly_digest_schedule(workspace),
         ],

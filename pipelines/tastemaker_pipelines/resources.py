@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tastemaker.settings import Settings
+from tastemaker.settings import Settings, load_settings
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run_processes import run_process
 
@@ -28,6 +28,11 @@ class LazyWorkspace:
         if self._opened is None:
             self._opened = Workspace.open() if self._settings is None else Workspace(self._settings)
         return self._opened
+
+    def reload(self) -> None:
+        """Read the environment's settings again: the process of the sensors lives for days."""
+        if self._settings is None and (settings := load_settings()) != self.open().settings:
+            self._opened = Workspace(settings)
 
 
 def workspace_resource(workspace: LazyWorkspace) -> dg.ResourceDefinition:

@@ -1,5 +1,7 @@
 """How the served recommendations do: attribution of feedback, product metrics, drift."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from tastemaker.errors import RegistryError
@@ -8,6 +10,7 @@ from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.data_versions import files_version, version_of
 from tastemaker_pipelines.common import DATA_TEAM, PRODUCT_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.log.assets import served_requests
+from tastemaker_pipelines.monitoring.drift_check import drift_result, drift_spec
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
@@ -98,14 +101,16 @@ def reward_figures(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     deps=[served_requests, "champion"],
     kinds={"evidently", "html"},
     owners=[PRODUCT_TEAM],
+    check_specs=[drift_spec()],
     description=(
         "Did something change in who comes, what is asked for, what is shown and what users choose? "
         "A page and a summary; each side is compared with its own like."
     ),
 )
-def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+def drift_report(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
     """Report on the version that answered most requests of the newest day, else on the champion."""
     from tastemaker.monitoring import drift
+    from tastemaker.monitoring.drift_episodes import drift_since
     from tastemaker.workflows.drift_reference import ensure_drift_reference
 
     with readable_failures():
@@ -115,11 +120,10 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         version = registry.get(served) if served else registry.champion(problem.name)
         version = version or _newest_baseline(opened)
         if version is None:
-            return dg.MaterializeResult(
-                metadata={
-                    "note": f"nothing was served, and {problem.baseline} has no version to compare with"
-                }
-            )
+            note = f"nothing was served, and {problem.baseline} has no version to compare with"
+            check = drift_result(problem.baseline, None, note)
+            yield dg.MaterializeResult(metadata={"note": note}, check_results=[check])
+            return
         columns = opened.settings.source.user_columns
         report = drift.drift_report(
             opened.lake,
@@ -129,7 +133,8 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             ensure_drift_reference(opened.lake, registry, version, columns),
             user_columns=columns,
         )
-    return dg.MaterializeResult(
+        since = drift_since(opened.engine, problem.name, version.model)
+    yield dg.MaterializeResult(
         data_version=version_of(version.id, report.summary),
         metadata={
             "requests": report.summary["requests"],
@@ -138,6 +143,7 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             "version": version.id,
             "page": dg.MetadataValue.path(str(report.path)),
         },
+        check_results=[drift_result(version.model, since, report.summary["verdict"])],
     )
 
 

@@ -8,7 +8,7 @@ killed is continued by the next; concurrent processes wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from datetime import date
 from itertools import chain, groupby
 from operator import itemgetter
@@ -75,14 +75,12 @@ def land(
         SourceError: The lake holds another shop's events, or the source has become empty.
     """
     with file_lock(lake.root / ".land.lock"):
-        known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
+        known = landed_digests(lake, source.name)
         everything = source.days()
         refuse_mixture(source, lake, everything)
         require_events(everything, lake, source.name)
         offered = {day: digest for day, digest in everything.items() if days is None or day in days}
-        changed = [
-            day for day in sorted(offered) if force or known.get(day, {}).get("digest") != offered[day]
-        ]
+        changed = [day for day in sorted(offered) if force or known.get(day) != offered[day]]
         rows = 0
         for done, day_rows in enumerate(_land_days(source, lake, offered, changed, chunk_rows), start=1):
             rows += day_rows
@@ -105,6 +103,30 @@ def land(
             outside(lake, source.name, everything),
             stray(landed_rows(lake, source.name, everything)),
         )
+
+
+def landed_digests(lake: Lake, source: str) -> dict[date, str | None]:
+    """Return the digest of each landed day of a source.
+
+    Args:
+        lake: Where the rows are.
+        source: The source's name.
+    """
+    files = lake.files("landed_events", part=source)
+    return {day_of(path): file_metadata(path).get("digest") for path in files}
+
+
+def days_to_land(lake: Lake, source: str, offered: Mapping[date, str]) -> list[date]:
+    """Return the days that `land` would copy or delete, in their order.
+
+    Args:
+        lake: Where the rows are.
+        source: The source's name.
+        offered: The digest of each day that the source has.
+    """
+    known = landed_digests(lake, source)
+    changed = {day for day, digest in offered.items() if known.get(day) != digest}
+    return sorted(changed.union(vanished(lake, source, offered, None)))
 
 
 def _land_days(
