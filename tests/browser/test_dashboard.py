@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from support import operated_homes, planned_experiments, request_logs
 from support.browsers import Browser, browsing
 from support.dashboard_homes import dashboard_server, measurement
-from support.dashboard_shops import BAD_DAY, CHAMPION, answers, fill
+from support.dashboard_shops import BAD_DAY, BEFORE, CHAMPION, answers, fill
+from support.planted_rollouts import plant_rollouts
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.settings import load_settings
 
@@ -28,6 +29,7 @@ ADDRESSES = {
     "/models/{version:path}": f"/models/{CHAMPION}",
     "/alerts/{number:int}": "/alerts/1",
     "/experiments/{name}": "/experiments/ranker-v2",
+    "/rollouts/{number:int}": "/rollouts/3",
     "/reports/{number:int}": "/reports/1",
     "/requests/{request_id}": f"/requests/{0:032x}",
 }
@@ -46,6 +48,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         operated_homes.plant_reports(engine, load_settings(home=home))
         fill(engine, NOW)
         planned_experiments.plant_some(engine, NOW)
+        plant_rollouts(engine, NOW, CHAMPION, BEFORE)
 
     rows = [
         measurement("ctr_list", 0.05, 28, model=LONG, version=LONG),

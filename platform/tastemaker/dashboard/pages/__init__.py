@@ -23,6 +23,8 @@ from tastemaker.dashboard.pages import (
     request,
     requests,
     retention,
+    rollout,
+    rollouts,
     today,
     users,
 )
@@ -38,6 +40,8 @@ PAGES: tuple[DashboardPage, ...] = (
     experiments.PAGE,
     experiment.PAGE,
     agreement.PAGE,
+    rollouts.PAGE,
+    rollout.PAGE,
     drift.PAGE,
     alerts.PAGE,
     incident.PAGE,

@@ -1,0 +1,77 @@
+"""Rollouts: which versions are on their way into production, and how did earlier ones end?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tastemaker.dashboard.access.viewer import Viewer
+from tastemaker.dashboard.content import DataTable, PageContent, TableCell, TableColumn
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.page import DashboardPage
+from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.rollout_records import MOST, RolloutRecord, read_rollouts
+from tastemaker.storage.tables import rollouts
+
+PATH = "/rollouts"
+
+
+def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+    """Return the list of rollouts, the newest first."""
+    chosen = [rollouts.c.problem == filters.problem] if filters.problem else []
+    found = read_rollouts(reader, *chosen)
+    return PageContent(answer=_answer(found), as_of=None, blocks=[_table(found)])
+
+
+def _answer(found: Sequence[RolloutRecord]) -> str:
+    on_their_way = [one for one in found if one.waits_for]
+    if on_their_way:
+        return " ".join(
+            f"Version {one.row.version_id} of {one.row.model} is {one.words}; it waits for {one.waits_for}."
+            for one in on_their_way
+        )
+    if not found:
+        return "No version has been rolled out yet."
+    newest = found[0]
+    return (
+        f"No version is on its way into production; the newest rollout, of {newest.row.model}, was "
+        f"{newest.words}."
+    )
+
+
+def _table(found: Sequence[RolloutRecord]) -> DataTable:
+    return DataTable(
+        name="rollouts",
+        title="Rollouts",
+        columns=[
+            TableColumn("rollout", "Rollout", "number"),
+            TableColumn("model", "Model"),
+            TableColumn("version", "Version", "name"),
+            TableColumn("path", "Path"),
+            TableColumn("state", "State"),
+            TableColumn("since", "Since", "time"),
+            TableColumn("reason", "Why", "sentence"),
+        ],
+        rows=[
+            [
+                TableCell(one.row.id, link=f"{PATH}/{one.row.id}"),
+                one.row.model,
+                one.row.version_id,
+                one.row.path,
+                one.words,
+                one.state_since,
+                TableCell(one.changes[-1].reason, small=f"by {one.changes[-1].actor}"),
+            ]
+            for one in found
+        ],
+        note=f"The newest {MOST} are listed." if len(found) == MOST else "",
+        empty="There is none: a run begins one for a version that is better.",
+    )
+
+
+PAGE = DashboardPage(
+    path=PATH,
+    title="Rollouts",
+    question="Which versions are on their way into production?",
+    load=load,
+    filters=("problem",),
+)
