@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tastemaker.experiments.guardrails.guard import Guard, GuardReport
     from tastemaker.settings import Settings
 
-LOCK = "guard.lock"
-
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Continue until stopped (SIGTERM or Ctrl-C).")
@@ -95,14 +93,14 @@ def _alone(settings: Settings, stop: Event) -> Iterator[None]:
     from contextlib import ExitStack
 
     from tastemaker.experiments.guardrails.guard import LOOK_SECONDS
-    from tastemaker.experiments.lifecycle.store import FOLDER
+    from tastemaker.experiments.guardrails.running_guard import lock_path
     from tastemaker.util.file_lock import file_lock
 
     waits = False
     with ExitStack() as stack:
         while not stop.is_set():
             try:
-                stack.enter_context(file_lock(settings.home / FOLDER / LOCK, wait=False))
+                stack.enter_context(file_lock(lock_path(settings.experiments_root), wait=False))
                 break
             except BlockingIOError:
                 if not waits:

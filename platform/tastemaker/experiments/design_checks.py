@@ -92,7 +92,7 @@ def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
             f"there is no namespace {design.namespace!r}",
             did_you_mean(design.namespace, known.namespaces, make),
         )
-    elif unit == "request" and design.kind in ("ab", "aa"):
+    elif unit == "request" and design.kind in ("ab", "aa", "rollout"):
         yield DesignFault(
             f"the namespace {design.namespace} assigns requests, so a user would be in several variants",
             "use a namespace of users, devices or sessions, or the kind interleaving",
@@ -163,7 +163,7 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
     different = len(set(served))
     if design.kind == "aa" and different > 1:
         yield DesignFault("an A/A experiment compares different versions", "name one for all variants")
-    elif design.kind in ("ab", "interleaving") and different == 1 < len(served):
+    elif design.kind in ("ab", "interleaving", "rollout") and different == 1 < len(served):
         yield DesignFault("all variants have the same version", "name another, or use --kind aa")
 
 

@@ -14,9 +14,10 @@ BUCKETS = 1_000_000
 
 Unit = Literal["user", "device", "session", "request"]
 """What is assigned: a user, a caller's device, a session or a single request."""
-Kind = Literal["ab", "aa", "interleaving", "bandit", "shadow"]
+Kind = Literal["ab", "aa", "interleaving", "bandit", "shadow", "rollout"]
 """What an experiment does: compares variants, compares two that are alike, mixes two lists in one, moves
-units to the better variant, or copies requests to variants whose answers no user sees."""
+units to the better variant, copies requests to variants whose answers no user sees, or brings a version into
+production under guardrails alone."""
 Operator = Literal["in", "not_in", "at_least", "at_most"]
 
 

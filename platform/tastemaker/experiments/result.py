@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, and_, func, select
@@ -17,7 +17,7 @@ from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit
 from tastemaker.experiments.lifecycle.audit import Change
-from tastemaker.experiments.lifecycle.guards import read_facts
+from tastemaker.experiments.lifecycle.guards import MOST_UNCHECKED, read_facts
 from tastemaker.experiments.lifecycle.next_actions import NextAction, next_actions
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.storage.tables import (
@@ -30,8 +30,6 @@ from tastemaker.storage.tables import (
     shadow_figures,
 )
 
-MOST_UNCHECKED = timedelta(minutes=15)
-"""How old the newest check of a guardrail may be: one that finds nothing new is stored every five minutes."""
 UNGUARDED_KINDS = ("interleaving", "shadow")
 """Kinds whose variants have no units of their own."""
 _OVER = ("decided", "archived")
@@ -67,6 +65,8 @@ class ExperimentListing:
         """The result in one sentence."""
         if self.look is not None:
             return str(self.look.sentence)
+        if self.experiment.kind == "rollout" and self.experiment.is_active:
+            return "It brings a version into production: guardrails decide, and no look is taken."
         return _WITHOUT_LOOK.get(self.experiment.state, "It is over; no look at its result was taken.")
 
     @property

@@ -41,7 +41,7 @@ CHECKED = FactFamily(
     BY_EXPERIMENT,
 )
 
-_GUARDED = ("ab", "aa", "bandit")
+_GUARDED = ("ab", "aa", "bandit", "rollout")
 _BY_GUARDRAIL = "guardrail:"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import RegistryError
+from tastemaker.experiments.analysis.looks import WITHOUT_LOOKS
 from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.workflows.experiment_forecast import store_forecasts
 
@@ -36,14 +37,17 @@ def make_ready(
     """
     from tastemaker.serving.runtime import golden_requests
 
-    experiment = workspace.experiments.require_possible(name, "ready", actor=actor)
+    experiment = workspace.experiments.require_possible(
+        name, "ready", actor=actor, expected_changes=expected_changes
+    )
     workspace.experiments.check(experiment.design)
     for version in _versions(workspace, experiment).values():
         golden_requests.check(workspace.registry.open(version))
     change = workspace.experiments.change(
         name, "ready", actor=actor, reason=reason, expected_changes=expected_changes
     )
-    store_forecasts(workspace, experiment)
+    if experiment.kind not in WITHOUT_LOOKS:
+        store_forecasts(workspace, experiment)
     return change
 
 
@@ -95,7 +99,7 @@ def ship_variant(
         workspace: The workspace.
         name: The experiment.
         variant: The variant.
-        actor: A person.
+        actor: A person, or the rollout that owns the experiment.
         reason: Why.
         confirmed: Guards that the person passes by.
         expected_changes: As in `Experiments.change`.
@@ -116,13 +120,11 @@ def ship_variant(
         confirmed=confirmed,
         expected_changes=expected_changes,
     )
-    look = experiments.facts(name).look
     version = _versions(workspace, experiment).get(variant)
     evidence = {"variant": variant}
     promotion = None
-    if version is not None and look is not None:
-        said = f"experiment {name}, look {look.number}: {look.sentence} ({reason})"
-        promotion = _promote(workspace, version, said)
+    if version is not None:
+        promotion = _promote(workspace, version, f"{_shown_by(workspace, experiment)} ({reason})")
         evidence["champion"] = version.id
     change = experiments.change(
         name,
@@ -134,6 +136,15 @@ def ship_variant(
         confirmed=confirmed,
     )
     return change, promotion
+
+
+def _shown_by(workspace: Workspace, experiment: Experiment) -> str:
+    """Return what a promotion rests on, in words."""
+    look = workspace.experiments.facts(experiment.name).look
+    if look is not None:
+        return f"experiment {experiment.name}, look {look.number}: {look.sentence}"
+    share = f"{experiment.enrolment / 10_000:g} % of the units"
+    return f"{experiment.name}: every guardrail allowed each step, up to {share}"
 
 
 def _promote(workspace: Workspace, version: Version, reason: str) -> Promotion:

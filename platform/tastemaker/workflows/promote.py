@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.evaluation.results import Backtest
     from tastemaker.registry import Version
+    from tastemaker.workflows.rollouts.paths import PathDecision
     from tastemaker.workflows.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
@@ -40,6 +41,8 @@ def promote_best(workspace: Workspace) -> PromotionResult:
 
 def _promote_best(workspace: Workspace) -> PromotionResult:
     from tastemaker.registry import champion
+    from tastemaker.workflows.rollouts import offline
+    from tastemaker.workflows.rollouts.paths import decide_path
 
     problem, registry = workspace.problem, workspace.registry
     current = registry.champion(problem.name)
@@ -54,36 +57,40 @@ def _promote_best(workspace: Workspace) -> PromotionResult:
     if current and current.id == newest.id:
         return PromotionResult(current, "unchanged: still the best model's newest version")
     lacking = None if current is None else _evidence(workspace, current)
-    try:
-        workspace.promotion_gate.require_passed(newest)
-    except RegistryError as error:
-        return PromotionResult(current, error.problem, lacking)
-    return _rolled_out(workspace, newest, current)
+    decided = decide_path(workspace, newest)
+    if (objection := offline.objection(workspace, newest, decided.path)) is not None:
+        return PromotionResult(current, objection, lacking)
+    return _rolled_out(workspace, newest, current, decided)
 
 
-def _rolled_out(workspace: Workspace, version: Version, current: Version | None) -> PromotionResult:
+def _rolled_out(
+    workspace: Workspace, version: Version, current: Version | None, decided: PathDecision
+) -> PromotionResult:
     """Begin the rollout of a version unless another is open; return the champion after its first steps."""
     from tastemaker.workflows.rollouts import steps, store
 
     engine = workspace.engine
-    is_open = [one for one in store.open_rollouts(engine, version.problem) if not _is_over(workspace, one)]
-    if is_open:
-        return PromotionResult(current, f"{store.named(is_open[0])}; {version.id} waits for its end")
+    for one in store.open_rollouts(engine, version.problem):
+        after = steps.advance(workspace, one.id)
+        if after.state == "promoted" or one.version_id == version.id:
+            return _result_of(workspace, after, current)
+        if after.is_open and not steps.is_replaceable(workspace, after, version):
+            return PromotionResult(current, f"{store.named(after)}; {version.id} waits for its end")
     if (before := store.refusal(engine, version.id)) is not None:
         return PromotionResult(current, f"version {version.id} is not tried again: {before}")
-    rollout = steps.begin(workspace, version.id, store.SCHEDULE, "it is the best model's newest version")
-    rollout = steps.advance(workspace, rollout.id)
-    last = store.read_changes(engine, rollout.id)[-1]
+    reason = "it is the best model's newest version"
+    rollout = steps.begin(workspace, version.id, store.SCHEDULE, reason, decided=decided)
+    return _result_of(workspace, steps.advance(workspace, rollout.id), current)
+
+
+def _result_of(workspace: Workspace, rollout: Rollout, before: Version | None) -> PromotionResult:
+    """Return the champion after the steps of a rollout, and what came of them last."""
+    from tastemaker.workflows.rollouts import store
+
+    last = store.read_changes(workspace.engine, rollout.id)[-1]
     if rollout.state == "promoted":
-        return PromotionResult(version, last.reason)
-    return PromotionResult(current, f"{store.named(rollout)}: {last.reason}")
-
-
-def _is_over(workspace: Workspace, rollout: Rollout) -> bool:
-    """Take the steps of a rollout that are due, and return whether it has come to an end."""
-    from tastemaker.workflows.rollouts import steps
-
-    return not steps.advance(workspace, rollout.id).is_open
+        return PromotionResult(workspace.registry.champion(rollout.problem), last.reason)
+    return PromotionResult(before, f"{store.named(rollout)}: {last.reason}")
 
 
 def backtest_of(workspace: Workspace, version: Version) -> Backtest:

@@ -29,6 +29,8 @@ from tastemaker.storage.tables import experiment_changes, look_effects, looks, n
 LOOKED_AT = ("running", "holding", "stopped")
 """States in which looks are taken each day."""
 NOT_STARTED = ("draft", "ready")
+WITHOUT_LOOKS = ("shadow", "rollout")
+"""Kinds of which no effect on users is analysed."""
 FINAL = ("better", "worse", "equal")
 """Verdicts after which no look is taken."""
 
@@ -61,7 +63,7 @@ class ExperimentLooks:
         """
         with self.engine.connect() as connection:
             found = read_experiments(connection, LOOKED_AT)
-        mine = [one for one in found if one.problem == self.problem.name and one.kind != "shadow"]
+        mine = [one for one in found if one.problem == self.problem.name and one.kind not in WITHOUT_LOOKS]
         taken: list[Look] = []
         failures: list[str] = []
         for one in mine:
@@ -172,6 +174,11 @@ def _check(experiment: Experiment, problem: ProblemSpec) -> None:
         raise TastemakerError(
             f"{experiment.name} is {experiment.state}: it has no units yet",
             fix=f"start it: tastemaker experiment start {experiment.name}",
+        )
+    if experiment.kind == "rollout":
+        raise TastemakerError(
+            f"{experiment.name} is a rollout: its guardrails decide, and its effect is not analysed",
+            fix="compare the versions by an experiment: set promotion.path to experiment",
         )
     if experiment.kind == "shadow":
         raise TastemakerError(

@@ -23,6 +23,7 @@ import msgspec
 from tastemaker.experiments.allocation import new_shares
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import SAMPLE_RATIO, GuardrailCheck
+from tastemaker.experiments.guardrails.metric_guards import allows_step
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -154,7 +155,8 @@ def is_step_due(
         return False
     opened_at = max(one.at.timestamp() for one in history if one.action in _OPENING)
     lasted = now - opened_at >= design.step_hours * _HOUR_SECONDS
-    return lasted and {one.found.verdict for one in checks} == {"safe"}
+    found = [allows_step(experiment.kind, one.guardrail, one.found.verdict) for one in checks]
+    return lasted and bool(found) and all(found)
 
 
 def allocated(design: Design, probabilities: Mapping[str, float]) -> GuardDecision | None:

@@ -54,7 +54,7 @@ REWARD_SECONDS = 3_600.0
 """How often the users' metrics are checked."""
 LOOK_SECONDS = 1.0
 """How often the guard looks for variants that the controller took out of service."""
-GUARDED_KINDS = ("ab", "aa", "bandit")
+GUARDED_KINDS = ("ab", "aa", "bandit", "rollout")
 """Kinds whose variants have units of their own. A list of an interleaved experiment is of two variants, and
 no user sees those of a shadow."""
 

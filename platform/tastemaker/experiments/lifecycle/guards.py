@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, func, select
 
+from tastemaker.experiments.guardrails.metric_guards import allows_step
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, OPENING_FURTHER, Action
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
@@ -20,11 +21,13 @@ CONFIRMED: dict[Action, tuple[str, ...]] = {
     "start": ("aa",),
     "step": ("duration", "guardrails"),
     "allocate": ("duration", "guardrails"),
-    "ship": ("verdict",),
+    "ship": ("verdict", "duration", "guardrails"),
 }
 """Guards of each action that a person may confirm."""
-SHIPPED_KINDS = ("ab", "bandit")
+SHIPPED_KINDS = ("ab", "bandit", "rollout")
 """Kinds whose result can promote a variant."""
+MOST_UNCHECKED = timedelta(minutes=15)
+"""How old the newest check of a guardrail may be: one that finds nothing new is stored every five minutes."""
 _ENDED = "stopped", "decided", "archived"
 _STEPS: tuple[Action, ...] = ("start", "step", "resume", "new_epoch", "allocate")
 """Actions that open the enrolment."""
@@ -84,7 +87,7 @@ def read_facts(connection: Connection, experiment: Experiment) -> Facts:
         ratio_p=next((p for one in taken if (p := _ratio_p(one)) is not None), None),
         checks=_newest_checks(connection, experiment, stepped_at),
         stepped_at=stepped_at,
-        has_passed_aa=_has_passed_aa(connection, experiment.namespace),
+        has_passed_aa=has_passed_aa(connection, experiment.namespace),
         routed_elsewhere=[
             one.name
             for one in read_experiments(connection, ACTIVE)
@@ -113,8 +116,13 @@ def _newest_checks(
     return connection.execute(query).all()
 
 
-def _has_passed_aa(connection: Connection, namespace: str) -> bool:
-    """Return whether an A/A experiment of the namespace ended without a difference and with valid looks."""
+def has_passed_aa(connection: Connection, namespace: str) -> bool:
+    """Return whether an A/A experiment of a namespace ended without a difference and with valid looks.
+
+    Args:
+        connection: Of the metadata database.
+        namespace: The namespace.
+    """
     ended = (
         experiments.c.namespace == namespace,
         experiments.c.kind == "aa",
@@ -185,13 +193,13 @@ def objections(
     if action in OPENING_FURTHER:
         return list(_to_step(experiment, facts, now))
     if action == "ship":
-        return list(_to_ship(experiment, facts, variant))
+        return list(_to_ship(experiment, facts, now, variant))
     return []
 
 
 def _without_aa(experiment: Experiment, facts: Facts) -> Iterator[Objection]:
     name, namespace = experiment.name, experiment.namespace
-    if experiment.kind not in ("aa", "shadow") and not facts.has_passed_aa:
+    if experiment.kind not in ("aa", "shadow", "rollout") and not facts.has_passed_aa:
         yield Objection(
             "aa",
             f"no A/A experiment has passed in the namespace {namespace}, so nothing shows that its units are "
@@ -243,7 +251,9 @@ def _unsafe(experiment: Experiment, checks: Sequence[Row[Any]], confirm: str) ->
     others = [name for name in experiment.design.variants if name != experiment.design.control]
     few = {one.variant: min(one.units, one.control_units) for one in checks}
     open_ones = [
-        f"{one.guardrail} of {one.variant} is {one.verdict}" for one in checks if one.verdict in _OPEN
+        f"{one.guardrail} of {one.variant} is {one.verdict}"
+        for one in checks
+        if one.verdict != "harm" and not allows_step(experiment.kind, one.guardrail, one.verdict)
     ]
     open_ones += [f"{name} was not checked since this step began" for name in others if name not in few]
     open_ones += [
@@ -260,10 +270,7 @@ def _unsafe(experiment: Experiment, checks: Sequence[Row[Any]], confirm: str) ->
         )
 
 
-_OPEN = ("unknown", "stale")
-
-
-def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Iterator[Objection]:
+def _to_ship(experiment: Experiment, facts: Facts, now: datetime, variant: str | None) -> Iterator[Objection]:
     name, design, look = experiment.name, experiment.design, facts.look
     others = [one for one in design.variants if one != design.control]
     if variant is None and len(others) == 1:
@@ -276,6 +283,8 @@ def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Itera
         )
     elif variant is not None and variant not in others:
         yield Objection("variant", f"{variant!r} can't be shipped", f"name one of: {', '.join(others)}")
+    elif experiment.kind == "rollout":
+        yield from _to_promote(experiment, facts, now)
     elif facts.newest_look is not None and facts.newest_look.verdict == "invalid":
         yield Objection(
             "verdict",
@@ -286,6 +295,26 @@ def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Itera
         yield Objection("look", f"{name} has no planned look yet", "wait for one")
     else:
         yield from _without_win(name, variant, facts.verdicts.get(variant or "", look.verdict), look)
+
+
+def _to_promote(experiment: Experiment, facts: Facts, now: datetime) -> Iterator[Objection]:
+    """Yield why a rollout's version may not become the champion: what a step needs, at the last one."""
+    name, last = experiment.name, experiment.design.steps[-1]
+    if experiment.enrolment < last:
+        yield Objection(
+            "step",
+            f"{name} has {experiment.enrolment:,} enrolment buckets, the last step has {last:,}",
+            "wait for the last step",
+        )
+    newest = max((one.at for one in facts.checks), default=None)
+    if newest is not None and now - newest > MOST_UNCHECKED:
+        yield Objection(
+            "guardrails",
+            f"the guardrails were checked last at {newest:%Y-%m-%d %H:%M} UTC",
+            "start a process that checks them: tastemaker control",
+            can_confirm=True,
+        )
+    yield from _to_step(experiment, facts, now)
 
 
 def _without_win(name: str, variant: str | None, verdict: str, look: Row[Any]) -> Iterator[Objection]:

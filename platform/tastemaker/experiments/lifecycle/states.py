@@ -4,7 +4,8 @@ of its changes.
     draft -> ready -> running <-> holding -> stopped -> decided -> archived
                       running or holding -> rolled_back -> running (a new epoch only)
 
-Automatic actors are named `guardrail:NAME` or `schedule`. All others are persons.
+Automatic actors are named `guardrail:NAME`, `schedule` or `rollout:ID`. All others are persons. A rollout
+may do with the experiments that it owns what a person may, except to confirm a guard.
 """
 
 from __future__ import annotations
@@ -35,14 +36,16 @@ Action = Literal[
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "allocate", "roll_back"})
-"""What a guardrail or the schedule may do. None of it ends an experiment or undoes what a person did."""
+"""What an automatic actor may do with any experiment. None of it ends one or undoes what a person did."""
 OPENING_FURTHER: frozenset[Action] = frozenset({"step", "allocate"})
 """Actions that enrol the design's next step."""
 ACTIVE: frozenset[State] = frozenset({"running", "holding"})
 """States in which units get variants."""
 CLOSING: frozenset[Action] = frozenset({"roll_back", "kill", "stop", "ship", "drop"})
 """Actions after which no unit of the experiment gets a variant."""
-_ACTORS = ("guardrail:", "schedule")
+ROLLOUT = "rollout:"
+"""Start of the name by which a rollout acts, and owns experiments."""
+_ACTORS = ("guardrail:", "schedule", ROLLOUT)
 
 
 class Transition(NamedTuple):
@@ -113,7 +116,7 @@ class ActionRefused(TastemakerError):
 
 
 def is_automatic(actor: str) -> bool:
-    """Return whether an actor is a guardrail or the schedule, and not a person."""
+    """Return whether an actor is a guardrail, the schedule or a rollout, and not a person."""
     return actor.startswith(_ACTORS)
 
 
@@ -163,7 +166,7 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
     found = next((one for one in TRANSITIONS if one == action), None)
     if found is None:
         raise ActionRefused(f"there is no action {action!r}", fix=f"use one of {', '.join(TRANSITIONS)}")
-    if is_automatic(actor) and found not in AUTOMATIC_ACTIONS:
+    if is_automatic(actor) and found not in AUTOMATIC_ACTIONS and not _is_its_rollout(actor, design):
         raise ActionRefused(
             f"{actor} may not {found} {name}: an automatic actor may only step, hold and roll back, "
             "and allocate a bandit's units",
@@ -186,6 +189,10 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
             fix=f"take looks until it is decided: tastemaker experiment show {name}",
         )
     return found
+
+
+def _is_its_rollout(actor: str, design: Design) -> bool:
+    return actor.startswith(ROLLOUT) and actor == design.owner
 
 
 def fold(changes: Iterable[Changed]) -> Standing:

@@ -20,7 +20,7 @@ from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
-from tastemaker.experiments.lifecycle.guards import Facts, read_facts, result_of
+from tastemaker.experiments.lifecycle.guards import Facts, has_passed_aa, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known, require_versions
 from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
 from tastemaker.experiments.lifecycle.next_actions import NextAction, read_next_actions
@@ -296,6 +296,11 @@ class Experiments:
         """Return what the guards of an experiment depend on."""
         with self.engine.connect() as connection:
             return read_facts(connection, read_experiment(connection, name))
+
+    def has_passed_aa(self, namespace: str) -> bool:
+        """Return whether an A/A experiment of a namespace ended without a difference and with valid looks."""
+        with self.engine.connect() as connection:
+            return has_passed_aa(connection, namespace)
 
     def next_actions(self, name: str) -> Sequence[NextAction]:
         """Return what a person may do with an experiment now, and what it would do."""

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import store
-from tastemaker.workflows.rollouts.steps import APPROVED, advance, alone
+from tastemaker.workflows.rollouts import store, trials
+from tastemaker.workflows.rollouts.steps import advance, alone
 from tastemaker.workflows.rollouts.store import Move, Rollout, RolloutState, read_changes, read_rollout
+from tastemaker.workflows.rollouts.trials import APPROVED
 
 if TYPE_CHECKING:
     from tastemaker.workflows.workspace import Workspace
@@ -49,6 +50,7 @@ def decline(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
     """
     with alone(workspace):
         rollout = _required(workspace, rollout_id, "decline", _OPEN, actor, reason)
+        trials.end_all(workspace, rollout, actor, reason)
         return _record(workspace, rollout, Move("declined", reason, actor))
 
 
@@ -66,6 +68,7 @@ def hold(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Roll
     """
     with alone(workspace):
         rollout = _required(workspace, rollout_id, "hold", _MOVING, actor, reason)
+        trials.change_if(workspace, rollout, "hold", ("running",), actor, reason)
         return _record(workspace, rollout, Move("held", reason, actor))
 
 
@@ -83,8 +86,9 @@ def resume(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Ro
     """
     with alone(workspace):
         rollout = _required(workspace, rollout_id, "resume", ("held",), actor, reason)
-        before = [one.state for one in read_changes(workspace.engine, rollout_id) if one.state != "held"]
-        _record(workspace, rollout, Move(before[-1], reason, actor))
+        trials.change_if(workspace, rollout, "resume", ("holding",), actor, reason)
+        before = trials.state_before_hold(read_changes(workspace.engine, rollout_id))
+        _record(workspace, rollout, Move(before, reason, actor))
     return advance(workspace, rollout_id)
 
 
@@ -102,6 +106,8 @@ def roll_back(workspace: Workspace, rollout_id: int, actor: str, reason: str) ->
     """
     with alone(workspace):
         rollout = _required(workspace, rollout_id, "roll_back", _SERVED, actor, reason)
+        trials.change_if(workspace, rollout, "roll_back", ("running", "holding"), actor, reason)
+        trials.end_all(workspace, rollout, actor, reason)
         return _record(workspace, rollout, Move("rolled_back", reason, actor))
 
 

@@ -1,4 +1,8 @@
-"""The path offline: the challenger test alone, against the baseline and the live champion."""
+"""The offline test before and on each path: against the baseline, and against the live champion.
+
+Before an experiment the version has to be better than the baseline only: whether it is better than the
+champion is what the experiment finds out.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,28 @@ from tastemaker.errors import RegistryError
 from tastemaker.workflows.rollouts.store import Move
 
 if TYPE_CHECKING:
-    from tastemaker.workflows.rollouts.store import Rollout
+    from tastemaker.registry import Version
+    from tastemaker.workflows.rollouts.store import Rollout, RolloutPath
     from tastemaker.workflows.workspace import Workspace
+
+
+def objection(workspace: Workspace, version: Version, path: RolloutPath) -> str | None:
+    """Return why a version may not take a path, by backtests; None if it may.
+
+    Args:
+        workspace: The workspace.
+        version: The version.
+        path: The path.
+    """
+    gate = workspace.promotion_gate
+    try:
+        if path != "experiment":
+            gate.require_passed(version)
+        elif not (found := gate.test(version)).better:
+            return f"version {version.id} is not tried: {found.reasons[0]}"
+    except RegistryError as error:
+        return error.problem
+    return None
 
 
 def next_move(workspace: Workspace, rollout: Rollout) -> Move:
@@ -17,7 +41,7 @@ def next_move(workspace: Workspace, rollout: Rollout) -> Move:
 
     Args:
         workspace: The workspace.
-        rollout: The rollout, which needs no approval any more.
+        rollout: The rollout of the path offline, which needs no approval any more.
     """
     try:
         promotion = workspace.promotion_gate.promote(rollout.version_id)

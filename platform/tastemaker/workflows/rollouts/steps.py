@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.registry.artifact import verify_version
 from tastemaker.util.file_lock import file_lock
-from tastemaker.workflows.rollouts import offline, store
-from tastemaker.workflows.rollouts.paths import decide_path
+from tastemaker.workflows.rollouts import compared, offline, staged, store, trials
+from tastemaker.workflows.rollouts.designs import owner_of
+from tastemaker.workflows.rollouts.paths import PathDecision, decide_path, is_same_recipe
 from tastemaker.workflows.rollouts.store import (
     Move,
     Proposal,
@@ -29,13 +30,15 @@ from tastemaker.workflows.rollouts.store import (
     read_changes,
     read_rollout,
 )
+from tastemaker.workflows.rollouts.trials import APPROVED
 
 if TYPE_CHECKING:
+    from tastemaker.registry import Version
     from tastemaker.workflows.workspace import Workspace
 
 LOCK = "rollouts.lock"
-APPROVED = "approved"
-"""Key of a change's evidence: a person approved the version."""
+MOST_PLANS = 2.0
+"""How many times `promotion.max_days` a rollout may last: after the planned days it has failed."""
 
 
 @contextmanager
@@ -46,7 +49,13 @@ def alone(workspace: Workspace) -> Iterator[None]:
 
 
 def begin(
-    workspace: Workspace, version_id: str, actor: str, reason: str, now: datetime | None = None
+    workspace: Workspace,
+    version_id: str,
+    actor: str,
+    reason: str,
+    now: datetime | None = None,
+    *,
+    decided: PathDecision | None = None,
 ) -> Rollout:
     """Begin the rollout of a version; `advance` takes its steps.
 
@@ -56,28 +65,59 @@ def begin(
         actor: A person, or `schedule`.
         reason: Why.
         now: The time; None: the current one.
+        decided: Its path; None: it is decided here.
 
     Raises:
         TastemakerError: There is no such version, a file of it is damaged, it is the champion, or another
-            rollout of its problem is open.
+            rollout of its problem is open and is not replaced.
     """
     version = workspace.registry.get(version_id)
     verify_version(version.folder)
     current = workspace.registry.champion(version.problem)
     if current is not None and current.id == version.id:
         raise TastemakerError(f"version {version.id} is the champion already", fix="nothing is to be done")
-    path, why, advice = decide_path(workspace, version)
+    path, why, advice = decided or decide_path(workspace, version)
     champion_id = None if current is None else current.id
     proposal = Proposal(version.problem, version.id, champion_id, path, why, advice)
+    moment = now or datetime.now(UTC)
     with alone(workspace):
-        for one in open_rollouts(workspace.engine, version.problem):
+        evidence = _made_room(workspace, version, moment)
+        move = Move("approval", reason, actor, evidence)
+        return store.add(workspace.engine, proposal, move, moment)
+
+
+def is_replaceable(workspace: Workspace, rollout: Rollout, version: Version) -> bool:
+    """Return whether a newer version of the same recipe replaces that of an open rollout.
+
+    It does until users have the older one: of what is not shown to them, only the newest is worth its time.
+
+    Args:
+        workspace: The workspace.
+        rollout: The open rollout.
+        version: The other version.
+    """
+    older = workspace.registry.get(rollout.version_id)
+    return (
+        rollout.state in ("approval", "shadow")
+        and older.created_at < version.created_at
+        and is_same_recipe(older, version)
+    )
+
+
+def _made_room(workspace: Workspace, version: Version, now: datetime) -> dict[str, str]:
+    """End the rollout that a version replaces, and return since when its recipe is in the shadow."""
+    since = None
+    for one in open_rollouts(workspace.engine, version.problem):
+        if not is_replaceable(workspace, one, version):
             raise TastemakerError(
-                f"version {version.id} has to wait: rollout {one.id} of version {one.version_id} is "
-                f"{one.state}",
+                f"version {version.id} has to wait: {store.named(one)}",
                 fix=f"wait for its end, or: tastemaker rollout decline {one.id} --reason REASON",
             )
-        moment = now or datetime.now(UTC)
-        return store.add(workspace.engine, proposal, actor=actor, reason=reason, now=moment)
+        reason = f"version {version.id} of the same recipe is newer and replaces it"
+        since = staged.shadow_since(read_changes(workspace.engine, one.id))
+        trials.end_all(workspace, one, owner_of(one.id), reason)
+        store.record(workspace.engine, one, Move("failed", reason), now)
+    return {} if since is None else {staged.SHADOW_SINCE: since}
 
 
 def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) -> Rollout:
@@ -94,10 +134,10 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
     moment = now or datetime.now(UTC)
     with alone(workspace):
         rollout = read_rollout(workspace.engine, rollout_id)
-        while rollout.is_open and rollout.state != "held":
+        while rollout.is_open:
             before = rollout.state
             changes = read_changes(workspace.engine, rollout.id)
-            move = _next_move(workspace, rollout, changes)
+            move = _next_move(workspace, rollout, changes, moment)
             if move is None or (move.state == before and move.reason == changes[-1].reason):
                 break
             rollout = store.record(workspace.engine, rollout, move, moment)
@@ -106,23 +146,62 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
     return rollout
 
 
-def _next_move(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange]) -> Move | None:
+def _next_move(
+    workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange], now: datetime
+) -> Move | None:
     """Return what is to be recorded next, after doing it; None: nothing is due."""
-    current = workspace.registry.champion(rollout.problem)
-    if current is not None and current.id == rollout.version_id:
-        return _published(workspace, rollout)
-    if rollout.champion_id != (None if current is None else current.id):
-        now_live = "no version" if current is None else current.id
-        return Move("failed", f"the champion was changed in the meantime: it is {now_live}")
-    if workspace.settings.promotion.approval and not any(APPROVED in one.evidence for one in changes):
+    if (over := _ended_elsewhere(workspace, rollout, changes, now)) is not None:
+        return over
+    if rollout.state == "held":
+        return None
+    if rollout.state == "approval" and _needs_approval(workspace, changes):
         return Move("approval", "a person has to approve it: promotion.approval is set")
-    return offline.next_move(workspace, rollout)
+    if rollout.path == "offline":
+        return offline.next_move(workspace, rollout)
+    if rollout.path == "experiment":
+        return compared.next_move(workspace, rollout, changes)
+    return staged.next_move(workspace, rollout, changes, now)
+
+
+def _needs_approval(workspace: Workspace, changes: Sequence[RolloutChange]) -> bool:
+    return workspace.settings.promotion.approval and not any(APPROVED in one.evidence for one in changes)
+
+
+def _ended_elsewhere(
+    workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange], now: datetime
+) -> Move | None:
+    """Return what a person, a guardrail or the time made of a rollout, after ending its experiments."""
+    current = workspace.registry.champion(rollout.problem)
+    if current is not None and _is_promoted(workspace, rollout, current):
+        return _published(workspace, rollout)
+    move = trials.outcome(workspace, rollout, changes)
+    if rollout.champion_id != (None if current is None else current.id):
+        live = "no version" if current is None else current.id
+        move = Move("failed", f"the champion was changed in the meantime: it is {live}")
+    elif move is None and rollout.path != "offline" and now > _latest_end(workspace, rollout):
+        days = MOST_PLANS * workspace.settings.promotion.max_days
+        move = Move("failed", f"it has not come to an end within {days:g} days")
+    if move is not None and move.state in store.ENDED:
+        trials.end_all(workspace, rollout, owner_of(rollout.id), move.reason)
+    return move
+
+
+def _is_promoted(workspace: Workspace, rollout: Rollout, champion: Version) -> bool:
+    """Return whether the champion is the version, or of its recipe: an experiment promotes the newest."""
+    if rollout.path != "experiment" or champion.id == rollout.champion_id:
+        return champion.id == rollout.version_id
+    return is_same_recipe(champion, workspace.registry.get(rollout.version_id))
+
+
+def _latest_end(workspace: Workspace, rollout: Rollout) -> datetime:
+    return rollout.started_at + timedelta(days=MOST_PLANS * workspace.settings.promotion.max_days)
 
 
 def _published(workspace: Workspace, rollout: Rollout) -> Move:
     """Have services follow the champion that the version has become, and return what is to be recorded."""
     from tastemaker.registry import champion
 
+    trials.end_promoted(workspace, rollout)
     workspace.registry.publish(rollout.problem)
     workspace.publish_experiments()
     return Move("promoted", champion.log(workspace.engine, rollout.problem)[-1].reason)

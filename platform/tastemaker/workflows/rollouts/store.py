@@ -169,20 +169,19 @@ def read_changes(engine: Engine, rollout_id: int) -> Sequence[RolloutChange]:
     return [RolloutChange(*row) for row in rows]
 
 
-def add(engine: Engine, proposal: Proposal, *, actor: str, reason: str, now: datetime) -> Rollout:
+def add(engine: Engine, proposal: Proposal, move: Move, now: datetime) -> Rollout:
     """Store a new rollout, which waits for its approval.
 
     Args:
         engine: The metadata database.
         proposal: The version, and how it enters production.
-        actor: Who begins it.
-        reason: Why.
+        move: Who begins it, and why.
         now: The time.
     """
-    row = proposal._asdict() | {"state": "approval", "started_at": now}
+    row = proposal._asdict() | {"state": move.state, "started_at": now}
     with engine.begin() as connection:
         (rollout_id,) = connection.execute(insert(rollouts).values(row)).inserted_primary_key or (0,)
-        _append(connection, rollout_id, Move("approval", reason, actor), now)
+        _append(connection, rollout_id, move, now)
         return _read(connection, rollout_id)
 
 

@@ -161,3 +161,18 @@ def test_an_epoch_begins_with_the_change_that_opened_it() -> None:
     ]  # fmt: skip
     assert began_at(experiment(), history) == later(2)
     assert began_at(experiment(epoch=1), history) == later(5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "is_due"),
+    [
+        ("rollout", "unknown", True),
+        ("rollout", "stale", False),
+        ("rollout", "harm", False),
+        ("ab", "unknown", False),
+    ],
+)
+def test_a_rollout_steps_while_what_users_do_is_not_known(kind: str, verdict: Verdict, is_due: bool) -> None:
+    checks = [check("safe"), check(verdict, "reward_per_user")]
+    later = START.timestamp() + 25 * 3_600
+    assert is_step_due(experiment(kind=kind), [STARTED], checks, later) is is_due

@@ -105,3 +105,17 @@ def test_a_refusal_says_what_is_possible() -> None:
         require_allowed("x", CREATED, "step", "ada", DESIGN)
     with pytest.raises(ActionRefused, match="there is no action 'launch'"):
         require_allowed("x", CREATED, "launch", "ada", DESIGN)
+
+
+@pytest.mark.parametrize("action", ["ready", "start", "stop", "ship", "drop", "archive"])
+def test_a_rollout_may_change_the_experiments_that_it_owns_alone(action: str) -> None:
+    before = {"ready": "draft", "start": "ready", "archive": "decided"}.get(action, "running")
+    standing = Standing(before, 0, 0, 1, 1)  # type: ignore[arg-type]
+    owned = design("x", "v1", "v2", owner="rollout:7")
+    assert require_allowed("x", standing, action, "rollout:7", owned) == action
+    for actor, its in (("rollout:7", DESIGN), ("rollout:8", owned), ("schedule", owned)):
+        with pytest.raises(ActionRefused, match=f"{actor} may not {action} x"):
+            require_allowed("x", standing, action, actor, its)
+    in_its_name = design("x", "v1", "v2", owner="schedule")
+    with pytest.raises(ActionRefused, match="an automatic actor may only"):
+        require_allowed("x", standing, action, "schedule", in_its_name)

@@ -26,10 +26,9 @@ def running(**fields: Any) -> Experiment:
     return Experiment(**given | fields)
 
 
-def check(verdict: str = "safe", units: int = 500, control_units: int = 500, variant: str = "b") -> Any:
-    return SimpleNamespace(
-        guardrail="empty_share", variant=variant, verdict=verdict, units=units, control_units=control_units
-    )
+def check(verdict: str = "safe", **fields: Any) -> Any:
+    usual = {"guardrail": "empty_share", "variant": "b", "units": 500, "control_units": 500, "at": NOW}
+    return SimpleNamespace(verdict=verdict, **usual | fields)
 
 
 def look(verdict: str, information: float = 0.5, number: int = 3) -> Any:
@@ -81,6 +80,8 @@ def test_a_clock_that_went_back_does_not_let_a_step_pass() -> None:
         ("ab", {"has_passed_aa": False}, [("aa", True)]),
         ("aa", {"has_passed_aa": False}, []),
         ("shadow", {"has_passed_aa": False, "routed_elsewhere": ["y"]}, []),
+        ("rollout", {"has_passed_aa": False}, []),
+        ("rollout", {"routed_elsewhere": ["y"]}, [("namespace", False)]),
         ("ab", {"routed_elsewhere": ["y"]}, [("namespace", False)]),
     ],
 )
@@ -129,3 +130,37 @@ def test_what_is_next_depends_on_the_state() -> None:
     (only,) = next_actions(running(state="decided"), facts(), NOW)
     assert (only.action, only.command) == ("archive", "tastemaker experiment archive x")
     assert next_actions(running(state="archived"), facts(), NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "verdict", "expected"),
+    [
+        ("reward_per_user", "unknown", []),
+        ("reward_per_user", "stale", [("guardrails", True)]),
+        ("reward_per_user", "harm", [("harm", False)]),
+        ("fallback_share", "unknown", [("guardrails", True)]),
+    ],
+)
+def test_a_rollouts_step_needs_a_safe_service_and_users_without_harm(
+    guardrail: str, verdict: str, expected: list[tuple[str, bool]]
+) -> None:
+    checks = [check(), check(verdict, guardrail=guardrail)]
+    assert guards_of("step", facts(checks=checks), running(kind="rollout")) == expected
+
+
+@pytest.mark.parametrize(
+    ("enrolment", "changed", "expected"),
+    [
+        (1_000_000, {}, []),
+        (200_000, {}, [("step", False)]),
+        (1_000_000, {"stepped_at": NOW - timedelta(hours=23)}, [("duration", True)]),
+        (1_000_000, {"checks": [check(at=NOW - timedelta(minutes=16))]}, [("guardrails", True)]),
+        (1_000_000, {"checks": []}, [("guardrails", True)]),
+        (1_000_000, {"checks": [check("harm")]}, [("harm", False)]),
+    ],
+)
+def test_a_rollout_promotes_after_its_last_step_by_fresh_checks(
+    enrolment: int, changed: dict[str, Any], expected: list[tuple[str, bool]]
+) -> None:
+    mine = running(kind="rollout", enrolment=enrolment)
+    assert guards_of("ship", facts(**changed), mine) == expected
