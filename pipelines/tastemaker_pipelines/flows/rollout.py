@@ -36,7 +36,7 @@ def follow(workspace: Workspace, number: int, host: FlowHost) -> str:
         host: The process that runs the flow.
     """
     found = steps.advance(workspace, number)
-    if _awaits_approval(workspace, found):
+    if steps.awaits_approval(workspace, found):
         evidence = host.once("evidence", lambda: "\n".join(_evidence(workspace, found)))
         ask_until_recorded(
             host,
@@ -52,7 +52,7 @@ def follow(workspace: Workspace, number: int, host: FlowHost) -> str:
 
 
 def _work(workspace: Workspace, rollout: Rollout) -> PendingWork:
-    awaits = _awaits_approval(workspace, rollout)
+    awaits = steps.awaits_approval(workspace, rollout)
     if awaits:
         waits_for = f"a person: tastemaker rollout approve {rollout.id} --reason REASON"
     elif rollout.state == "held":
@@ -68,13 +68,6 @@ def _work(workspace: Workspace, rollout: Rollout) -> PendingWork:
         due_at=None,
         is_polled=not awaits,  # also while it is held: guardrails may end it
     )
-
-
-def _awaits_approval(workspace: Workspace, rollout: Rollout) -> bool:
-    if rollout.state != "approval" or not workspace.settings.promotion.approval:
-        return False
-    changes = store.read_changes(workspace.engine, rollout.id)
-    return not any(steps.APPROVED in one.evidence for one in changes)
 
 
 def _stamp(workspace: Workspace, number: int) -> str:

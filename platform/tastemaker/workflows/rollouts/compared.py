@@ -39,15 +39,20 @@ def next_move(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutC
     return _decided(workspace, rollout)
 
 
+def lacks_aa(workspace: Workspace) -> bool:
+    """Return whether no A/A experiment has passed in the namespace, so that a person has to approve."""
+    return not workspace.experiments.has_passed_aa(workspace.settings.experiments.namespace)
+
+
 def _started(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange]) -> Move:
     champion, version = trials.versions_of(workspace, rollout)
     if (objection := offline.objection(workspace, version, "experiment")) is not None:
         return Move("declined", objection)
     name, starter = steps_name(rollout.id), Starter.of(rollout, changes)
+    if not starter.confirmed and lacks_aa(workspace):
+        return Move("approval", _WITHOUT_AA.format(workspace.settings.experiments.namespace))
     try:
         design = comparison_design(workspace, rollout.id, champion, version)
-        if not starter.confirmed and not workspace.experiments.has_passed_aa(design.namespace):
-            return Move("approval", _WITHOUT_AA.format(design.namespace))
         if trials.find(workspace, name, rollout.id) is None:
             design = experiment_draft.planned(workspace, design)[0]
         trials.ensure_running(workspace, rollout, design, starter)

@@ -154,7 +154,7 @@ def _next_move(
         return over
     if rollout.state == "held":
         return None
-    if rollout.state == "approval" and _needs_approval(workspace, changes):
+    if rollout.state == "approval" and workspace.settings.promotion.approval and not _is_approved(changes):
         return Move("approval", "a person has to approve it: promotion.approval is set")
     if rollout.path == "offline":
         return offline.next_move(workspace, rollout)
@@ -163,8 +163,22 @@ def _next_move(
     return staged.next_move(workspace, rollout, changes, now)
 
 
-def _needs_approval(workspace: Workspace, changes: Sequence[RolloutChange]) -> bool:
-    return workspace.settings.promotion.approval and not any(APPROVED in one.evidence for one in changes)
+def awaits_approval(workspace: Workspace, rollout: Rollout) -> bool:
+    """Return whether a rollout does not continue before a person approves its version.
+
+    Args:
+        workspace: The workspace.
+        rollout: The rollout.
+    """
+    if rollout.state != "approval" or _is_approved(read_changes(workspace.engine, rollout.id)):
+        return False
+    return workspace.settings.promotion.approval or (
+        rollout.path == "experiment" and compared.lacks_aa(workspace)
+    )
+
+
+def _is_approved(changes: Sequence[RolloutChange]) -> bool:
+    return any(APPROVED in one.evidence for one in changes)
 
 
 def _ended_elsewhere(

@@ -32,6 +32,7 @@ def begun(home: RolloutHome) -> int:
     assert steps.advance(home.workspace, rollout.id).state == "approval"
     assert "no A/A experiment has passed in the namespace home" in last(home, rollout.id).reason
     assert home.workspace.experiments.list() == [], "it claims no unit while it waits"
+    assert steps.awaits_approval(home.workspace, store.read_rollout(home.workspace.engine, rollout.id))
     assert actions.approve(home.workspace, rollout.id, PERSON, "units are known to be right").state == "ramp"
     return rollout.id
 
