@@ -1,0 +1,148 @@
+"""A simulated shop that changes while a model serves it: what upstream delivers each night, and the truth.
+
+Events come as a file that the platform's source `table` reads. On some night a day is missing and comes later,
+and on another all rows of a day are invalid until the next delivery. Lists are valued by the shop's own truth:
+
+    E[clicks] = Σ_u w_u Σ_p P(examined at p) · P(click | u, i_p)
+
+over the users of the day, weighted by how often each comes. An item that is not on offer is not clicked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tastemaker.api.schemas import Request
+from tastemaker.registry import Registry, Version
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.day import relative_affinity
+from tastemaker.simulator.shop.shifts import Shift
+from tastemaker.simulator.shop.shop import Shop, item_ids, user_ids
+from tastemaker.simulator.traffic.click_model import click_chances, examination
+
+K = 10
+LATE_NIGHTS = 3
+"""How many nights a late day is missing."""
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """On which simulated days what happens, 1 being the first."""
+
+    taste_shift: int
+    late: int
+    """This day's events come LATE_NIGHTS nights late."""
+    bad: int
+    """This day's rows are all invalid as they are first delivered."""
+    bad_release: int
+    """After this day a release of the model is installed that is worse than its offline figures say."""
+
+    @classmethod
+    def draw(cls, seed: int, days: int) -> Calendar:
+        """Draw the days of a seed: the shift in the first half, the others anywhere."""
+        rng = np.random.default_rng([seed, 15])
+        shift = int(rng.integers(2, days // 2 + 1))
+        late, bad, release = rng.choice(np.arange(2, days - LATE_NIGHTS), 3, replace=False).tolist()
+        return cls(shift, late, bad, release)
+
+
+class ChangingShop:
+    """A shop with `learned` days of events before the first simulated day."""
+
+    def __init__(self, seed: int, *, learned: int, days: int, n_users: int, n_items: int, events: float) -> None:
+        """Open a shop; a random half of its users changes tastes on a day."""
+        self.learned, self.days = learned, days
+        self.calendar = Calendar.draw(seed, days)
+        self.shop = Shop(
+            ShopConfig(
+                seed=seed,
+                n_days=learned + days,
+                n_users=n_users,
+                n_items=n_items,
+                events_per_day=events,
+                tastes=12,
+                items_launched_per_day=0.01,
+                items_withdrawn_per_day=0.005,
+                users_joining_per_day=0.01,
+                users_leaving_per_day=0.01,
+                shifts=(Shift(kind="taste", day=learned + self.calendar.taste_shift - 1, size=0.5),),
+            )
+        )
+
+    def deliver(self, night: int, path: Path) -> None:
+        """Write what upstream has after `night` simulated days; 0 is the night before the first."""
+        calendar = self.calendar
+        tables = []
+        for day in range(self.learned + night):
+            simulated = day - self.learned + 1
+            if simulated == calendar.late and night < calendar.late + LATE_NIGHTS:
+                continue
+            table = self._days[day]
+            if simulated == calendar.bad == night:
+                at = table.column_names.index("value")
+                table = table.set_column(at, table.schema.field("value"), pa.array(np.full(len(table), -1.0)))
+            tables.append(table)
+        pq.write_table(pa.concat_tables(tables), path)
+
+    @cached_property
+    def _days(self) -> list[pa.Table]:
+        first = self.shop.config.first_date
+        wanted = [first + timedelta(days=day) for day in range(self.learned + self.days)]
+        kept = ["event_id", "user_id", "item_id", "event_type", "value", "occurred_at"]
+        return [pa.concat_tables(self.shop.read([day])).select(kept) for day in wanted]
+
+    def clicks(self, night: int, lists: NDArray[np.int64]) -> float:
+        """Return the expected clicks per list on the day after a night.
+
+        Args:
+            night: The number of simulated days before.
+            lists: int64[n, K], the items of each of `users(night)`; -1 for no item.
+        """
+        day, users = self.learned + night, self.users(night)
+        catalogue, population = self.shop.on(day)
+        shown = lists >= 0
+        pairs = np.repeat(users, lists.shape[1]), np.where(shown, lists, 0).ravel()
+        chance = click_chances(relative_affinity(population, catalogue, *pairs)).reshape(lists.shape)
+        chance *= shown & (catalogue.attraction_on(day) > 0)[np.where(shown, lists, 0)]
+        weights = population.activity[users]
+        return float(weights @ (chance @ examination(lists.shape[1])) / weights.sum())
+
+    def users(self, night: int) -> NDArray[np.int64]:
+        """Return the users of the day after a night."""
+        return np.flatnonzero(self.shop.population.present(self.learned + night))
+
+    def best(self, night: int) -> float:
+        """Return the expected clicks per list of who knows all tastes."""
+        day, users = self.learned + night, self.users(night)
+        catalogue, population = self.shop.on(day)
+        items = np.flatnonzero(catalogue.attraction_on(day) > 0)
+        pairs = np.repeat(users, len(items)), np.tile(items, len(users))
+        affinity = relative_affinity(population, catalogue, *pairs).reshape(len(users), -1)
+        best = items[np.argsort(-affinity, axis=1, kind="stable")[:, :K]]
+        return self.clicks(night, best)
+
+    def lists(self, night: int, registry: Registry, version: Version) -> NDArray[np.int64]:
+        """Return the lists that a version shows to the day's users, int64[n, K]."""
+        loaded = registry.open(version)
+        noon = datetime.combine(self.shop.config.first_date, time(), UTC) + timedelta(days=self.learned + night, hours=12)
+        # The service takes the moment of the training for the end of the data.
+        now = version.manifest.created_at.timestamp() + noon.timestamp() - loaded.snapshot.end
+        asks = [
+            InferenceRequest(Request(user, K), f"{night:016x}{number:016x}", now)
+            for number, user in enumerate(user_ids(self.users(night)).to_pylist())
+        ]
+        numbers = {name: number for number, name in enumerate(item_ids(np.arange(self.shop.n_items)).to_pylist())}
+        lists = np.full((len(asks), K), -1)
+        for row, result in enumerate(Predictor(loaded).recommend(asks)):
+            shown = [numbers[item.item_id] for item in result.answer.items]
+            lists[row, : len(shown)] = shown
+        return lists
