@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import automation_model
-from automation_shop import ChangingShop
 
-from tastemaker.registry import Version
+from tastemaker.registry import Registry, Version
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.workflows.workspace import Workspace
 
@@ -25,77 +25,85 @@ SELECTED = "+key:champion"
 """What a policy materializes when it trains: all that leads to the champion."""
 
 
-class Policy(Protocol):
-    """A way to keep a model in service."""
-
-    name: str
-
-    def after(self, night: int) -> None:
-        """Do what the policy does after so many simulated days."""
-
-
 class Home:
-    """A home folder of a changing shop."""
+    """A home folder of a changing shop, which reads what upstream has from a file."""
 
-    def __init__(self, folder: Path, shop: ChangingShop) -> None:
-        folder.mkdir(parents=True)
-        problem, self.events = folder / "problem.yaml", folder / "events.parquet"
-        problem.write_text(PROBLEM, "utf-8")
-        self.shop = shop
+    def __init__(self, folder: Path, events: Path) -> None:
+        self.folder, self.events = folder, events
+        problem = folder / "problem.yaml"
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            problem.write_text(PROBLEM, "utf-8")
         self.settings = Settings(
             home=folder,
             problem=problem,
-            source=SourceSettings(name="table", path=self.events),
+            source=SourceSettings(name="table", path=events),
             models={"enabled": MODELS},
         )
 
-    def run(self, night: int) -> bool:
-        """Read what upstream has after a night, train all models and choose the champion; as `tastemaker run`.
+    def copy(self, folder: Path) -> Home:
+        """Return a copy of the home in another folder."""
+        shutil.copytree(self.folder, folder)
+        return Home(folder, self.events)
+
+    def run(self) -> bool:
+        """Read what upstream has, train all models and choose the champion; as `tastemaker run`.
 
         Returns:
             False if a step failed, such as validation.
         """
         from tastemaker_pipelines.run import run
 
-        self.shop.deliver(night, self.events)
         return run(self.settings, select=SELECTED).success
 
-    def served(self) -> Version:
-        """Return the version that answers: the champion, else the baseline."""
+    def served(self) -> tuple[Registry, Version]:
+        """Return the version that answers, the champion or else the baseline, and where it is."""
         workspace = Workspace(self.settings)
-        problem = workspace.problem
-        return workspace.registry.champion(problem.name) or workspace.registry.newest(
-            problem.baseline, problem=problem.name
-        )
+        problem, registry = workspace.problem, workspace.registry
+        newest = registry.champion(problem.name) or registry.newest(problem.baseline, problem=problem.name)
+        return registry, newest
 
 
-class NeverRetrained:
-    """The model of the first night stays."""
+class Policy:
+    """A way to keep a model in service."""
 
-    name = "never retrained"
+    name: ClassVar[str]
 
     def __init__(self, home: Home) -> None:
         self.home = home
 
     def after(self, night: int) -> None:
-        if night == 0:
-            self.home.run(night)
+        """Do what the policy does after so many simulated days; the first run was before all policies."""
+        raise NotImplementedError
 
 
-class Weekly(NeverRetrained):
+class NeverRetrained(Policy):
+    """The champion of the first night stays."""
+
+    name = "never retrained"
+
+    def after(self, night: int) -> None:
+        pass
+
+
+class Weekly(Policy):
     """Every seventh night all models are trained, and the best one that passes the test becomes champion."""
 
     name = "retrained weekly"
 
     def after(self, night: int) -> None:
         if night % 7 == 0:
-            self.home.run(night)
+            self.home.run()
 
 
-class Automated(NeverRetrained):
+class Automated(Policy):
     """..."""
 
     name = "automated"
 
     def after(self, night: int) -> None:
-        self.home.run(night)
+        self.home.run()
+
+
+POLICIES: tuple[type[Policy], ...] = (NeverRetrained, Weekly, Automated)
+"""Those that are compared; the last one is what the platform does by itself."""

@@ -50,8 +50,8 @@ class Calendar:
     def draw(cls, seed: int, days: int) -> Calendar:
         """Draw the days of a seed: the shift in the first half, the others anywhere."""
         rng = np.random.default_rng([seed, 15])
-        shift = int(rng.integers(2, days // 2 + 1))
-        late, bad, release = rng.choice(np.arange(2, days - LATE_NIGHTS), 3, replace=False).tolist()
+        shift = int(rng.integers(1, days // 2 + 1))
+        late, bad, release = rng.choice(np.arange(1, days), 3, replace=days < 4).tolist()
         return cls(shift, late, bad, release)
 
 
