@@ -66,14 +66,11 @@ def render(graph: dg.AssetGraph) -> str:
     Raises ValueError if a group depends on one that is more than a layer away: the layout has no room for it.
     """
     groups, parents = _read(graph)
-    needed = {
-        group: {_group_of(groups, parent) for asset in assets for parent in parents[asset]} - {group}
-        for group, assets in groups.items()
-    }
+    needed = _needed(groups, parents)
     depth = _depths(needed)
     boxes: dict[str, Box] = {}
     top = float(MARGIN)
-    for _, layer in groupby(sorted(groups, key=lambda name: (depth[name], name)), key=depth.__getitem__):
+    for _, layer in groupby(ordered_groups(graph), key=depth.__getitem__):
         names = list(layer)
         width = (WIDTH - 2 * MARGIN - GAP * (len(names) - 1)) / len(names)
         for n, name in enumerate(names):
@@ -81,7 +78,23 @@ def render(graph: dg.AssetGraph) -> str:
             boxes[name] = Box(name, MARGIN + n * (width + GAP), top, width, rows)
         top += max(boxes[name].height for name in names) + BETWEEN
     arrows = [_between(boxes, depth, parent, child) for parent, child in _reduced(needed)]
-    return _document(top - BETWEEN + MARGIN, [*arrows, *map(_drawn, boxes.values())])
+    title = "The asset graph: its groups from top to bottom, and their assets"
+    return document(title, WIDTH, top - BETWEEN + MARGIN, [*arrows, *map(_drawn, boxes.values())])
+
+
+def ordered_groups(graph: dg.AssetGraph) -> list[str]:
+    """Return the groups of an asset graph, those that others depend on first."""
+    groups, parents = _read(graph)
+    depth = _depths(_needed(groups, parents))
+    return sorted(groups, key=lambda name: (depth[name], name))
+
+
+def _needed(groups: Mapping[str, Iterable[str]], parents: Parents) -> dict[str, set[str]]:
+    """Return the groups that each group depends on."""
+    return {
+        group: {_group_of(groups, parent) for asset in assets for parent in parents[asset]} - {group}
+        for group, assets in groups.items()
+    }
 
 
 def _read(graph: dg.AssetGraph) -> tuple[dict[str, list[str]], Parents]:
@@ -204,17 +217,25 @@ def _row(row: Sequence[str], x: float, y: float) -> list[str]:
     return lines
 
 
-def _document(height: float, parts: Iterable[str]) -> str:
+def document(title: str, width: float, height: float, parts: Iterable[str]) -> str:
+    """Return an SVG document with the style of these pictures.
+
+    Args:
+        title: What it shows, for readers who can't see it.
+        width: Its width.
+        height: Its height.
+        parts: Its elements.
+    """
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
-            f'width="{WIDTH}" height="{height:g}" role="img" aria-labelledby="title">',
-            '<title id="title">The asset graph: its groups from top to bottom, and their assets</title>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+            f'width="{width:g}" height="{height:g}" role="img" aria-labelledby="title">',
+            f'<title id="title">{escape(title)}</title>',
             f"<style>{STYLE}</style>",
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             'markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/>'
             "</marker></defs>",
-            f'<rect class="page" width="{WIDTH}" height="{height:g}" rx="8"/>',
+            f'<rect class="page" width="{width:g}" height="{height:g}" rx="8"/>',
             *parts,
             "</svg>\n",
         ]
