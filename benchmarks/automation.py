@@ -13,10 +13,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from automation_days import FIX_DAYS, Played, Size, differences, draw, interval, play_all
+from automation_days import FIX_DAYS, Played, differences, draw, interval, play_all
 from automation_policies import POLICIES
+from automation_shop import Size
 
-SMOKE = Size(learned=20, days=2, n_users=120, n_items=60, events=150.0)
+SMOKE = Size(learned=20, days=2, n_users=120, n_items=60, events_per_day=150.0)
 
 
 def days(seeds: int, size: Size, out: Path | None) -> None:

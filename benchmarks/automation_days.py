@@ -8,7 +8,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import automation_model
 import numpy as np
 from automation_policies import POLICIES, Home
-from automation_shop import Calendar, ChangingShop
+from automation_shop import Calendar, ChangingShop, Size
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
@@ -25,19 +24,6 @@ from tastemaker.workflows.workspace import Workspace
 Floats = NDArray[np.float64]
 FIX_DAYS = 7
 """How many days after the bad release its fix is installed."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of the simulated shop."""
-
-    learned: int = 40
-    """Days of events before the first simulated day."""
-    days: int = 30
-    n_users: int = 400
-    n_items: int = 200
-    events: float = 700.0
-    """Mean number of events per day."""
 
 
 class Played(NamedTuple):
@@ -55,14 +41,7 @@ class Played(NamedTuple):
 def play(seed: int, size: Size) -> Played:
     """Let each policy keep a model in service through the days of a seed's shop."""
     warnings.simplefilter("ignore")
-    shop = ChangingShop(
-        seed,
-        learned=size.learned,
-        days=size.days,
-        n_users=size.n_users,
-        n_items=size.n_items,
-        events=size.events,
-    )
+    shop = ChangingShop(seed, size)
     with tempfile.TemporaryDirectory(prefix="tastemaker-automation-") as folder:
         root = Path(folder)
         first = Home(root / "first", root / "events.parquet")
@@ -122,9 +101,7 @@ def draw(played: Sequence[Played], out: Path) -> None:
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(9, 8), sharex=True, layout="constrained", height_ratios=(3, 2)
     )
-    shares = {
-        name: np.stack([one.clicks[name] / one.best for one in played]) for name in played[0].clicks
-    }
+    shares = {name: np.stack([one.clicks[name] / one.best for one in played]) for name in played[0].clicks}
     for name, values in shares.items():
         _band(above, values, name)
     automated = shares[POLICIES[-1].name]
@@ -137,8 +114,9 @@ def draw(played: Sequence[Played], out: Path) -> None:
         axes.legend(loc="lower left" if axes is above else "upper left")
         axes.grid(alpha=0.3)
     figure.suptitle(
-        f"{len(played)} simulated shops: half of the users change tastes on a day, a day comes late, another\n"
-        "is invalid, and a release of the model is worse than its backtest. Mean and 95 % interval over shops",
+        f"{len(played)} simulated shops: half of the users change tastes on a day, another day comes "
+        "late,\nthe rows of a third are invalid, and a release of the model is worse than its backtest. "
+        "Mean and 95 % interval",
         fontsize=11,
     )
     out.parent.mkdir(parents=True, exist_ok=True)

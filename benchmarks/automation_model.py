@@ -23,7 +23,7 @@ class Repeats(BoughtAgain):
     """As `bought_again`, but a version older than `expires_seconds` shows popular items instead."""
 
     name = NAME
-    state = (*BoughtAgain.state, "expires_at")
+    state = (*BoughtAgain.state, "expires_at")  # type: ignore[assignment]  # one more than its base
     expires_seconds: ClassVar[int] = 60 * 86_400
 
     def fit(self, data: TrainingData) -> Self:
@@ -38,7 +38,7 @@ class Repeats(BoughtAgain):
 
 
 class WrongUnit(Repeats):
-    """A release that takes days for seconds. Backtests, whose requests are as old as the data, don't see it."""
+    """A release that takes days for seconds. Backtests, which ask at the end of their data, don't see it."""
 
     expires_seconds = 60
 

@@ -1,18 +1,26 @@
-"""When a shop's models are trained again, and what enters service: three policies, each with a home of its own."""
+"""Three policies of training a shop's models again, each with a home folder of its own."""
 
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
 import automation_model
+import dagster as dg
+from tastemaker_pipelines.automation.new_days import new_days_sensor
+from tastemaker_pipelines.automation.sensors import TRAINED
 
 from tastemaker.registry import Registry, Version
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.definitions import build_defs
+from tastemaker_pipelines.instance import open_instance
+from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.run import run
 
-MODELS = ("popularity", "item_knn", automation_model.NAME)
+MODELS = ("popularity", automation_model.NAME)
 PROBLEM = """
 name: a shop that changes
 objectives:
@@ -21,8 +29,8 @@ objectives:
 split: {test_days: 7}
 candidates: {available_days: 14}
 """
-SELECTED = "+key:champion"
-"""What a policy materializes when it trains: all that leads to the champion."""
+UP_TO_CHAMPION, UP_TO_EVENTS = "+key:champion", "+key:events"
+"""Selections of assets: all that leads to the champion, and to the events that models learn from."""
 
 
 class Home:
@@ -46,15 +54,16 @@ class Home:
         shutil.copytree(self.folder, folder)
         return Home(folder, self.events)
 
-    def run(self) -> bool:
-        """Read what upstream has, train all models and choose the champion; as `tastemaker run`.
+    def run(self, select: str = UP_TO_CHAMPION) -> bool:
+        """Materialize assets from what upstream has now, as `tastemaker run` does.
+
+        Args:
+            select: The assets.
 
         Returns:
             False if a step failed, such as validation.
         """
-        from tastemaker_pipelines.run import run
-
-        return run(self.settings, select=SELECTED).success
+        return run(self.settings, select=select).success
 
     def served(self) -> tuple[Registry, Version]:
         """Return the version that answers, the champion or else the baseline, and where it is."""
@@ -97,12 +106,58 @@ class Weekly(Policy):
 
 
 class Automated(Policy):
-    """..."""
+    """The platform's sensors decide what is landed and trained; they are evaluated once per simulated day."""
 
     name = "automated"
 
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self._landed: str | None = None
+        self._evaluated: dg.AssetDaemonCursor | None = None
+
     def after(self, night: int) -> None:
-        self.home.run()
+        self.poll(datetime.now(UTC) + timedelta(days=night))
+
+    def poll(self, now: datetime) -> int:
+        """Evaluate the sensors and carry out what they request, and return the number of runs.
+
+        Args:
+            now: The time of the evaluation: a simulated day takes seconds.
+        """
+        runs = 0
+        if self._has_new_days():
+            self.home.run(UP_TO_EVENTS)
+            runs += 1
+        if requested := self._met(now):
+            self.home.run(" or ".join(f'key:"{key.to_user_string()}"' for key in requested))
+            runs += 1
+        return runs
+
+    def _has_new_days(self) -> bool:
+        """Return whether the sensor of new days requests a run."""
+        workspace = LazyWorkspace(self.home.settings)
+        sensor = new_days_sensor(workspace.open().settings.automation.poll_seconds)
+        with open_instance(self.home.settings) as instance:
+            context = dg.build_sensor_context(
+                instance, cursor=self._landed, resources={"workspace": workspace}
+            )
+            found = sensor.evaluate_tick(context)
+        self._landed = found.cursor
+        return bool(found.run_requests)
+
+    def _met(self, now: datetime) -> list[dg.AssetKey]:
+        """Return the assets whose conditions are met, of those that lead to the champion."""
+        definitions = build_defs(LazyWorkspace(self.home.settings))
+        with open_instance(self.home.settings) as instance:
+            found = dg.evaluate_automation_conditions(
+                definitions,
+                instance,
+                asset_selection=dg.AssetSelection.assets("champion").upstream() & TRAINED,
+                evaluation_time=now,
+                cursor=self._evaluated,
+            )
+        self._evaluated = found.cursor
+        return [one.key for one in found.results if not one.true_subset.is_empty]
 
 
 POLICIES: tuple[type[Policy], ...] = (NeverRetrained, Weekly, Automated)

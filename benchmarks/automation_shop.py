@@ -1,7 +1,7 @@
 """A simulated shop that changes while a model serves it: what upstream delivers each night, and the truth.
 
-Events come as a file that the platform's source `table` reads. On some night a day is missing and comes later,
-and on another all rows of a day are invalid until the next delivery. Lists are valued by the shop's own truth:
+Events come as a file that the platform's source `table` reads. One day is missing at first and comes late; of
+another all rows are invalid until the next delivery. Lists are valued by the true chances of the shop:
 
     E[clicks] = Σ_u w_u Σ_p P(examined at p) · P(click | u, i_p)
 
@@ -26,12 +26,25 @@ from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.day import relative_affinity
 from tastemaker.simulator.shop.shifts import Shift
-from tastemaker.simulator.shop.shop import Shop, item_ids, user_ids
+from tastemaker.simulator.shop.shop import Shop, user_ids
 from tastemaker.simulator.traffic.click_model import click_chances, examination
 
 K = 10
 LATE_NIGHTS = 3
 """How many nights a late day is missing."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a simulated shop."""
+
+    learned: int = 40
+    """Days of events before the first simulated day."""
+    days: int = 30
+    """Simulated days."""
+    n_users: int = 400
+    n_items: int = 200
+    events_per_day: float = 700.0
 
 
 @dataclass(frozen=True)
@@ -56,25 +69,24 @@ class Calendar:
 
 
 class ChangingShop:
-    """A shop with `learned` days of events before the first simulated day."""
+    """A shop of which a random half of the users changes tastes on a simulated day."""
 
-    def __init__(self, seed: int, *, learned: int, days: int, n_users: int, n_items: int, events: float) -> None:
-        """Open a shop; a random half of its users changes tastes on a day."""
-        self.learned, self.days = learned, days
-        self.calendar = Calendar.draw(seed, days)
+    def __init__(self, seed: int, size: Size) -> None:
+        """Open a shop, and draw what happens on its days."""
+        self.size, self.calendar = size, Calendar.draw(seed, size.days)
         self.shop = Shop(
             ShopConfig(
                 seed=seed,
-                n_days=learned + days,
-                n_users=n_users,
-                n_items=n_items,
-                events_per_day=events,
+                n_days=size.learned + size.days,
+                n_users=size.n_users,
+                n_items=size.n_items,
+                events_per_day=size.events_per_day,
                 tastes=12,
                 items_launched_per_day=0.01,
                 items_withdrawn_per_day=0.005,
                 users_joining_per_day=0.01,
                 users_leaving_per_day=0.01,
-                shifts=(Shift(kind="taste", day=learned + self.calendar.taste_shift - 1, size=0.5),),
+                shifts=(Shift(kind="taste", day=size.learned + self.calendar.taste_shift - 1, size=0.5),),
             )
         )
 
@@ -82,8 +94,8 @@ class ChangingShop:
         """Write what upstream has after `night` simulated days; 0 is the night before the first."""
         calendar = self.calendar
         tables = []
-        for day in range(self.learned + night):
-            simulated = day - self.learned + 1
+        for day in range(self.size.learned + night):
+            simulated = day - self.size.learned + 1
             if simulated == calendar.late and night < calendar.late + LATE_NIGHTS:
                 continue
             table = self._days[day]
@@ -96,7 +108,7 @@ class ChangingShop:
     @cached_property
     def _days(self) -> list[pa.Table]:
         first = self.shop.config.first_date
-        wanted = [first + timedelta(days=day) for day in range(self.learned + self.days)]
+        wanted = [first + timedelta(days=day) for day in range(self.shop.config.n_days)]
         kept = ["event_id", "user_id", "item_id", "event_type", "value", "occurred_at"]
         return [pa.concat_tables(self.shop.read([day])).select(kept) for day in wanted]
 
@@ -107,7 +119,7 @@ class ChangingShop:
             night: The number of simulated days before.
             lists: int64[n, K], the items of each of `users(night)`; -1 for no item.
         """
-        day, users = self.learned + night, self.users(night)
+        day, users = self.size.learned + night, self.users(night)
         catalogue, population = self.shop.on(day)
         shown = lists >= 0
         pairs = np.repeat(users, lists.shape[1]), np.where(shown, lists, 0).ravel()
@@ -118,11 +130,11 @@ class ChangingShop:
 
     def users(self, night: int) -> NDArray[np.int64]:
         """Return the users of the day after a night."""
-        return np.flatnonzero(self.shop.population.present(self.learned + night))
+        return np.flatnonzero(self.shop.population.present(self.size.learned + night))
 
     def best(self, night: int) -> float:
         """Return the expected clicks per list of who knows all tastes."""
-        day, users = self.learned + night, self.users(night)
+        day, users = self.size.learned + night, self.users(night)
         catalogue, population = self.shop.on(day)
         items = np.flatnonzero(catalogue.attraction_on(day) > 0)
         pairs = np.repeat(users, len(items)), np.tile(items, len(users))
@@ -133,16 +145,16 @@ class ChangingShop:
     def lists(self, night: int, registry: Registry, version: Version) -> NDArray[np.int64]:
         """Return the lists that a version shows to the day's users, int64[n, K]."""
         loaded = registry.open(version)
-        noon = datetime.combine(self.shop.config.first_date, time(), UTC) + timedelta(days=self.learned + night, hours=12)
+        day = self.shop.config.first_date + timedelta(days=self.size.learned + night)
+        noon = datetime.combine(day, time(12), UTC).timestamp()
         # The service takes the moment of the training for the end of the data.
-        now = version.manifest.created_at.timestamp() + noon.timestamp() - loaded.snapshot.end
+        now = version.created_at.timestamp() + noon - loaded.snapshot.end
         asks = [
             InferenceRequest(Request(user, K), f"{night:016x}{number:016x}", now)
             for number, user in enumerate(user_ids(self.users(night)).to_pylist())
         ]
-        numbers = {name: number for number, name in enumerate(item_ids(np.arange(self.shop.n_items)).to_pylist())}
         lists = np.full((len(asks), K), -1)
         for row, result in enumerate(Predictor(loaded).recommend(asks)):
-            shown = [numbers[item.item_id] for item in result.answer.items]
-            lists[row, : len(shown)] = shown
+            items = [int(item.item_id[1:]) for item in result.answer.items]
+            lists[row, : len(items)] = items
         return lists
