@@ -56,7 +56,13 @@ def starters(definitions: dg.Definitions) -> list[Starter]:
     found = []
     for schedule in repository.schedule_defs:
         keys = _keys(repository, [schedule.job_name])
-        found.append(Starter(schedule.name, f"{schedule.cron_schedule} UTC", _groups(graph, keys)))
+        found.append(
+            Starter(
+                schedule.name,
+                f"cron {schedule.cron_schedule}, {schedule.execution_timezone}",
+                _groups(graph, keys),
+            )
+        )
     for sensor in repository.sensor_defs:
         if isinstance(sensor, dg.AutomationConditionSensorDefinition):
             selected = sensor.asset_selection.resolve(graph)
@@ -104,13 +110,21 @@ def render(definitions: dg.Definitions) -> str:
     found = starters(definitions)
     order = [group for group in ordered_groups(graph) if any(group in one.groups for one in found)]
     lines = {group: [group, *_wrapped(conditions(graph).get(group, ()))] for group in order}
-    left = _column(MARGIN, LEFT, [[one.name, one.when] for one in found])
     right = _column(WIDTH - MARGIN - RIGHT, RIGHT, [lines[group] for group in order])
-    arrows = [
-        _arrow(left[n], right[order.index(group)])
-        for n, one in enumerate(found)
-        for group in sorted(one.groups)
+    places = dict(zip(order, right, strict=True))
+    starts_all = [one for one in found if len(one.groups) == len(order)]
+    others = [one for one in found if one not in starts_all]
+    others.sort(key=lambda one: _middle([places[group] for group in one.groups]))
+    texts = [
+        [one.name, one.when, *(["all groups"] if one in starts_all else [])] for one in starts_all + others
     ]
+    left = _column(MARGIN, LEFT, texts)
+    arrows = []
+    for n, one in enumerate(others, start=len(starts_all)):
+        ends = [places[group] for group in order if group in one.groups]
+        above = left[n - 1].y + left[n - 1].height + GAP if n else MARGIN
+        left[n] = left[n]._replace(y=max(above, _middle(ends) - left[n].height / 2))
+        arrows += [_arrow(left[n], end) for end in ends]
     height = max(box.y + box.height for box in (*left, *right)) + MARGIN
     title = "What starts runs, and the groups of assets that each materializes under which conditions"
     return document(title, WIDTH, height, [*arrows, *map(_drawn, (*left, *right))])
@@ -128,6 +142,11 @@ def _column(x: float, width: float, texts: Iterable[Sequence[str]]) -> list[Box]
         boxes.append(Box(x, y, width, lines))
         y += boxes[-1].height + GAP
     return boxes
+
+
+def _middle(boxes: Sequence[Box]) -> float:
+    """Return the mean height of the middles of boxes."""
+    return sum(box.y + box.height / 2 for box in boxes) / len(boxes)
 
 
 def _arrow(start: Box, end: Box) -> str:
