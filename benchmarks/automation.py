@@ -1,74 +1,111 @@
-"""What automated retraining does and is worth, in a simulated shop whose truth is known.
+"""What automated retraining does, and what it is worth in a simulated shop whose truth is known.
 
-    python benchmarks/automation.py             # all parts
-    python benchmarks/automation.py days        # 30 days under three policies, and their picture
+    python benchmarks/automation.py                       # all parts
+    python benchmarks/automation.py days --out days.png   # 30 days under three policies, and their picture
 
-What kills of a run's process lose is measured by `run_kills`.
+What kills of a run's process lose is measured by `run_kills.py`.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import automation_model
 import click
 import numpy as np
 from automation_days import FIX_DAYS, Played, differences, draw, interval, play_all
-from automation_policies import POLICIES
-from automation_shop import Size
+from automation_drift import answer_drift
+from automation_policies import POLICIES, Automated, Home
+from automation_shop import ChangingShop, Size
 
-SMOKE = Size(learned=20, days=2, n_users=120, n_items=60, events_per_day=150.0)
+SMOKE = Size(learned=20, days=2, n_users=80, n_items=40, events_per_day=100.0)
+POLLS, POLL_SECONDS = 5, 30
 
 
-def days(seeds: int, size: Size, out: Path | None) -> None:
+def unchanged(size: Size) -> None:
+    """Print how much runs when no day is new: each sensor, and then the nightly job's assets."""
+    with tempfile.TemporaryDirectory(prefix="tastemaker-automation-") as folder:
+        home = Home(Path(folder) / "home", Path(folder) / "events.parquet")
+        automation_model.install("1.0", Path(folder) / "releases")
+        ChangingShop(0, size).deliver(0, home.events)
+        home.run()
+        policy, before = Automated(home), home.versions()
+        policy.poll()  # what a night lands first, such as the log
+        runs = sum(policy.poll() for _ in range(POLLS))
+        home.run()
+        trained = len(home.versions()) - len(before)
+        click.echo(f"no new day: {runs} runs requested in {POLLS} polls; nightly: {trained} versions trained")
+
+
+def drift() -> None:
+    """Print how soon Dagster's daemon answers drift with a version."""
+    with tempfile.TemporaryDirectory(prefix="tastemaker-automation-") as folder:
+        found = answer_drift(Path(folder) / "home", POLL_SECONDS)
+    total = sum(found)
+    click.echo(
+        f"drift report to version: {total:.1f} s with a poll every {POLL_SECONDS} s: "
+        f"{found.until_request:.1f} s until the request, {found.until_start:.1f} s until the run starts, "
+        f"{found.training:.1f} s of training"
+    )
+
+
+def days(seeds: int, size: Size, out: Path | None, workers: int | None = None) -> None:
     """Print the true clicks of each policy over simulated days, with paired differences, and draw them."""
     played = []
-    for seed, one in enumerate(play_all(range(seeds), size)):
+    click.echo(f"expected clicks per list, mean of {size.days} days")
+    for seed, one in enumerate(play_all(range(seeds), size, workers)):
         played.append(one)
         means = ", ".join(f"{name} {values.mean():.3f}" for name, values in one.clicks.items())
-        click.echo(f"  seed {seed}: {means}; best possible {one.best.mean():.3f}; {one.calendar}")
-    click.echo(f"expected clicks per list over {size.days} days, mean of {seeds} shops and 95 % interval")
+        click.echo(f"  shop {seed}: {means}; best possible {one.best.mean():.3f}; {one.calendar}")
+    click.echo(f"mean of {seeds} shops and 95 % interval")
     for policy in POLICIES:
         mean, half = interval(np.array([one.clicks[policy.name].mean() for one in played]))
         versions = np.mean([one.versions[policy.name] for one in played])
         click.echo(f"  {policy.name:<18} {mean:6.3f} ± {half:.3f}  {versions:6.1f} versions trained")
-    automated = POLICIES[-1].name
     for policy in POLICIES[:-1]:
         found = differences(played, policy.name)
         mean, half = interval(found)
         click.echo(
-            f"  {automated} - {policy.name:<18} {mean:+.3f} ± {half:.3f}, paired by shop; "
+            f"  {POLICIES[-1].name} - {policy.name:<18} {mean:+.3f} ± {half:.3f}, paired by shop; "
             f"by shop {' '.join(f'{each:+.3f}' for each in found)}"
         )
-    _show_release(played, size)
+    _show_release(played)
     if out is not None:
         draw(played, out)
         click.echo(f"picture in {out}")
 
 
-def _show_release(played: list[Played], size: Size) -> None:
+def _show_release(played: list[Played]) -> None:
     """Print the clicks on the days of the bad release alone."""
-    click.echo(f"  on the {FIX_DAYS} days between a bad release and its fix:")
+    click.echo(f"on the days of a bad release, {FIX_DAYS} until its fix")
     for policy in POLICIES:
-        days_of = [slice(one.calendar.bad_release, one.calendar.bad_release + FIX_DAYS) for one in played]
-        means = [one.clicks[policy.name][at].mean() for one, at in zip(played, days_of, strict=True)]
-        click.echo(f"    {policy.name:<16} {np.mean(means):6.3f}")
+        means = [one.clicks[policy.name][one.calendar.bad_release :][:FIX_DAYS].mean() for one in played]
+        click.echo(f"  {policy.name:<18} {np.mean(means):6.3f}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("parts", nargs=-1, type=click.Choice(["unchanged", "drift", "days"]))
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=2), help="Shops 0, 1, ...")
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="PNG or SVG file to draw the days into.",
-)
-def main(seeds: int, smoke: bool, out: Path | None) -> None:
-    """Measure automated retraining."""
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="PNG or SVG file of the days.")
+def main(parts: tuple[str, ...], seeds: int, smoke: bool, out: Path | None) -> None:
+    """Measure automated retraining: on unchanged nights, after drift, and over 30 days of a changing shop."""
+    warnings.simplefilter("ignore")
     if smoke:
-        days(2, SMOKE, None)
-    else:
-        days(seeds, Size(), out)
+        unchanged(SMOKE)
+        days(2, SMOKE, None, workers=0)
+        return
+    measures: dict[str, Callable[[], None]] = {
+        "unchanged": lambda: unchanged(Size()),
+        "drift": drift,
+        "days": lambda: days(seeds, Size(), out),
+    }
+    for part in parts or measures:
+        measures[part]()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ from automation_shop import Calendar, ChangingShop, Size
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from tastemaker.workflows.workspace import Workspace
-
 Floats = NDArray[np.float64]
 FIX_DAYS = 7
 """How many days after the bad release its fix is installed."""
@@ -60,7 +58,7 @@ def play(seed: int, size: Size) -> Played:
             shop.calendar,
             {name: np.array(values) for name, values in clicks.items()},
             np.array([shop.best(night) for night in range(size.days)]),
-            {one.name: len(Workspace(one.home.settings).registry.list()) for one in policies},
+            {one.name: len(one.home.versions()) for one in policies},
         )
 
 
@@ -73,10 +71,19 @@ def _deliver(shop: ChangingShop, night: int, root: Path) -> None:
     shop.deliver(night, root / "events.parquet")
 
 
-def play_all(seeds: Sequence[int], size: Size) -> Iterator[Played]:
-    """Yield what became of each seed, in their order; as many at once as there are processors."""
+def play_all(seeds: Sequence[int], size: Size, workers: int | None = None) -> Iterator[Played]:
+    """Yield what became of each seed, in their order.
+
+    Args:
+        seeds: The seeds.
+        size: The size of the shops.
+        workers: The number of processes; 0: this one; None: one per processor.
+    """
+    if workers == 0:
+        yield from (play(seed, size) for seed in seeds)
+        return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(len(seeds), os.cpu_count() or 1), mp_context=context) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
         yield from pool.map(partial(play, size=size), seeds)
 
 

@@ -76,11 +76,16 @@ def answer_drift(home: Path, poll_seconds: int) -> Answered:
             run(settings, select='key:"served_requests" or key:"drift_report"')
             found = time.time()
             version = _newer(workspace, served)
-            with open_instance(settings) as instance:
-                trained = instance.get_latest_materialization_event(dg.AssetKey(["models", MODEL]))
-                record = instance.get_run_record_by_id(trained.run_id)
-    requested, started = record.create_timestamp.timestamp(), record.start_time
+        requested, started = _run_times(settings)
     return Answered(requested - found, started - requested, version.created_at.timestamp() - started)
+
+
+def _run_times(settings: Settings) -> tuple[float, float]:
+    """Return when the newest run of the job of assets was requested and when it started."""
+    with open_instance(settings) as instance:
+        sensor = dg.RunsFilter(tags={"dagster/sensor_name": "trainings"})
+        [record] = instance.get_run_records(sensor, limit=1)
+    return record.create_timestamp.timestamp(), record.start_time or 0.0
 
 
 def _settings(poll_seconds: int, days: int) -> Settings:

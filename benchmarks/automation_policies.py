@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import automation_model
 import dagster as dg
-from tastemaker_pipelines.automation.new_days import new_days_sensor
-from tastemaker_pipelines.automation.sensors import TRAINED
 
 from tastemaker.registry import Registry, Version
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.automation.new_days import new_days_sensor
+from tastemaker_pipelines.automation.sensors import TRAINED
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -64,6 +64,10 @@ class Home:
             False if a step failed, such as validation.
         """
         return run(self.settings, select=select).success
+
+    def versions(self) -> list[Version]:
+        """Return the versions of all models that were trained."""
+        return Workspace(self.settings).registry.list()
 
     def served(self) -> tuple[Registry, Version]:
         """Return the version that answers, the champion or else the baseline, and where it is."""
@@ -116,19 +120,19 @@ class Automated(Policy):
         self._evaluated: dg.AssetDaemonCursor | None = None
 
     def after(self, night: int) -> None:
-        self.poll(datetime.now(UTC) + timedelta(days=night))
+        self.poll(night)
 
-    def poll(self, now: datetime) -> int:
+    def poll(self, days: int = 0) -> int:
         """Evaluate the sensors and carry out what they request, and return the number of runs.
 
         Args:
-            now: The time of the evaluation: a simulated day takes seconds.
+            days: How far the time of the evaluation is ahead of the clock: a simulated day takes seconds.
         """
         runs = 0
         if self._has_new_days():
             self.home.run(UP_TO_EVENTS)
             runs += 1
-        if requested := self._met(now):
+        if requested := self._met(datetime.now(UTC) + timedelta(days=days)):
             self.home.run(" or ".join(f'key:"{key.to_user_string()}"' for key in requested))
             runs += 1
         return runs

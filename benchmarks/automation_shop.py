@@ -64,7 +64,7 @@ class Calendar:
         """Draw the days of a seed: the shift in the first half, the others anywhere."""
         rng = np.random.default_rng([seed, 15])
         shift = int(rng.integers(1, days // 2 + 1))
-        late, bad, release = rng.choice(np.arange(1, days), 3, replace=days < 4).tolist()
+        late, bad, release = rng.choice(np.arange(1, max(days, 30)), 3, replace=False).tolist()
         return cls(shift, late, bad, release)
 
 
