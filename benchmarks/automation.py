@@ -80,7 +80,10 @@ def days(seeds: int, size: Size, out: Path | None, workers: int | None = None) -
 
 
 def _show_release(played: list[Played]) -> None:
-    """Print the clicks on the days of the bad release alone."""
+    """Print the clicks on the days of the bad release alone, of the shops that had one."""
+    played = [one for one in played if one.calendar.bad_release < len(one.best)]
+    if not played:
+        return
     click.echo(f"on the days of a bad release, {FIX_DAYS} until its fix")
     for policy in POLICIES:
         means = [one.clicks[policy.name][one.calendar.bad_release :][:FIX_DAYS].mean() for one in played]

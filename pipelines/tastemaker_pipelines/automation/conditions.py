@@ -214,7 +214,12 @@ class ModelRules:
         return ConditionResult(trained < most, detail)
 
     def min_gap(self, records: AssetRecords) -> ConditionResult:
-        """Compute whether the last training is `automation.min_gap_hours` ago."""
+        """Compute whether the last training is `automation.min_gap_hours` ago.
+
+        Drift does not wait where there is data that the model has not learned from.
+        """
+        if records.changed_inputs and self.drift(records).is_met:
+            return ConditionResult(True, "drift was found: new data does not wait")
         gap = timedelta(hours=self._workspace.open().settings.automation.min_gap_hours)
         last = records.changed_at
         if last is None:

@@ -103,6 +103,7 @@ CASES = [
     rests("trained in time", 160, usual, measured(), trained(80, "one")),
     trains("drift", 8, "drift", usual, drifted(7.5, since=7)),
     waits("drift within the gap", 3, "drift", "min_gap", usual, drifted(2.5, since=2)),
+    trains("both within the gap", 3, "new_data drift", usual, landed(2, "two"), drifted(2.5, since=2)),
     rests("drift of another model", 8, usual, drifted(7.5, since=7, model="ease")),
     rests("no drift", 8, usual, drifted(7.5, since=None)),
     rests("drift that is over", 9, usual, drifted(7.5, since=7), drifted(8, since=None)),
