@@ -131,8 +131,8 @@ def _serve(workspace: Workspace, version: Version) -> None:
 def daemon(settings: Settings) -> Iterator[None]:
     """Run Dagster's daemon on the home folder within the block."""
     environment = os.environ | {"DAGSTER_HOME": str(dagster_home(settings))}
-    command = [
-        Path(sys.executable).parent / "dagster-daemon",
+    command: list[str] = [
+        str(Path(sys.executable).parent / "dagster-daemon"),
         "run",
         "-m",
         "tastemaker_pipelines.definitions",

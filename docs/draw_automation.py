@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
-from tastemaker_pipelines.automation.conditions import RecordedCondition
 
 from draw_asset_graph import document, ordered_groups
+from tastemaker_pipelines.automation.conditions import RecordedCondition
 
 PICTURE = Path(__file__).parent / "images" / "automation.svg"
 WIDTH, MARGIN, LINE, GAP = 620, 10, 20, 12
