@@ -6,10 +6,12 @@ A plain object and not a ConfigurableResource: its settings may hold passwords, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import dagster as dg
 
 from tastemaker.settings import Settings, load_settings
+from tastemaker.workflows.training.trainer import Trainer
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run_processes import run_process
 
@@ -20,6 +22,7 @@ class LazyWorkspace:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
         self._opened: Workspace | None = None
+        self._trainer: Trainer | None = None
         self.failed: dict[tuple[str, str], str] = {}
         """(run id, model) -> why the model's backtest failed in that run."""
 
@@ -32,18 +35,34 @@ class LazyWorkspace:
     def reload(self) -> None:
         """Read the environment's settings again: the process of the sensors lives for days."""
         if self._settings is None and (settings := load_settings()) != self.open().settings:
-            self._opened = Workspace(settings)
+            self.close()
+            self._opened, self._trainer = Workspace(settings), None
+
+    @property
+    def trainer(self) -> Trainer:
+        """Trains the models of the workspace, in a child process that all steps of this process share."""
+        if self._trainer is None:
+            self._trainer = Trainer(self.open())
+        return self._trainer
+
+    def close(self) -> None:
+        """End the child process in which models are trained, if there is one."""
+        if self._trainer is not None:
+            self._trainer.close()
 
 
 def workspace_resource(workspace: LazyWorkspace) -> dg.ResourceDefinition:
-    """Return the workspace as a resource; while a run has it, the run's process shows that it lives."""
+    """Return the workspace as a resource; while a run has it, the run's process shows that it lives.
+
+    With the run, the child process ends in which it trained models.
+    """
 
     @dg.resource
     def opened(context: dg.InitResourceContext) -> Iterator[LazyWorkspace]:
         if context.run is None:
             yield workspace
             return
-        with run_process(workspace.open().settings, context.run.run_id):
+        with run_process(workspace.open().settings, context.run.run_id), closing(workspace):
             yield workspace
 
     return opened

@@ -14,13 +14,16 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from tastemaker.errors import TastemakerError
 from tastemaker.monitoring.job_runs import ALL_ASSETS, record_job_run
 from tastemaker.settings import Settings
+from tastemaker.trainings.records import REQUESTED, Reason
 from tastemaker.watch.failed_runs import report_failed_runs
+from tastemaker.workflows.training.child_process import warm_up
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.definitions import EVERYTHING, build_defs
 from tastemaker_pipelines.failures import ATTENDED_TAG, JOB_TAG, described, failure_reason
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.run_processes import end_lost_runs
+from tastemaker_pipelines.training.runs import reason_tags
 
 
 @dataclass
@@ -59,6 +62,7 @@ def run(
     *,
     select: str | None = None,
     config: Mapping[str, Any] | None = None,
+    reason: str = "tastemaker run",
     on_change: Listener = lambda step: None,
 ) -> Outcome:
     """Materialize assets, upstream first, and record the run in Dagster's instance of the home folder.
@@ -72,6 +76,7 @@ def run(
         settings: The home folder and all that the assets read.
         select: Assets in Dagster's selection syntax; EVERYTHING if None.
         config: Dagster run config, such as the days to ingest.
+        reason: Why models are trained, in words: it is recorded with each training.
         on_change: Called with each step when it is planned, starts and ends.
 
     Returns:
@@ -80,6 +85,7 @@ def run(
     Raises:
         TastemakerError: If `select` is not valid or selects nothing, or the settings are wrong.
     """
+    warm_up()
     workspace = LazyWorkspace(settings)
     defs = build_defs(workspace=workspace)
     job = defs.resolve_implicit_global_asset_job_def()
@@ -99,6 +105,7 @@ def run(
             tags={
                 MAX_RETRIES_TAG: "0",
                 **({JOB_TAG: ALL_ASSETS} if select is None else {ATTENDED_TAG: "true"}),
+                **reason_tags([Reason(REQUESTED, reason)]),
             },
             run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,

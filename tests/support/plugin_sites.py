@@ -28,8 +28,8 @@ class Model(Recommender):
         {save}
         np.save(folder / "none.npy", np.zeros(1))
     @classmethod
-    def load(cls, folder):
-        return cls(Settings())
+    def load(cls, folder, config):
+        return cls(config)
 '''
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
-from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.model_checks import (
@@ -19,7 +18,8 @@ from tastemaker_pipelines.model_checks import (
     headline,
     left_out,
 )
-from tastemaker_pipelines.resources import WorkspaceResource
+from tastemaker_pipelines.resources import LazyWorkspace, WorkspaceResource
+from tastemaker_pipelines.training.runs import cost_metadata, training_run
 
 CHECK = "was_evaluated"
 CHECKED = "The model was fitted and evaluated."
@@ -45,8 +45,8 @@ def backtest_asset(plugin: Plugin) -> dg.AssetsDefinition:
     def backtest(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[Result]:
         with readable_failures():
             opened = workspace.open()
-            opened.split()
-        result = attempt(opened, CHECK, plugin, "backtest", lambda: _evaluate(context, opened, plugin))
+            workspace.trainer.read_data()
+        result = attempt(opened, CHECK, plugin, "backtest", lambda: _evaluate(context, workspace, plugin))
         if reason := failure(result):
             workspace.failed[context.run.run_id, plugin.name] = reason
         yield result
@@ -69,21 +69,26 @@ def _inputs(plugin: Plugin) -> list[str]:
     ]
 
 
-def _evaluate(context: dg.AssetExecutionContext, opened: Workspace, plugin: Plugin) -> dict[str, Any]:
+def _evaluate(context: dg.AssetExecutionContext, workspace: LazyWorkspace, plugin: Plugin) -> dict[str, Any]:
     from tastemaker.evaluation.leaderboard.formatting import span
 
-    result = opened.backtest(
-        plugin, progress=lambda done, all_: context.log.info(f"evaluated {done:,} of {all_:,} users")
+    opened = workspace.open()
+    result, cost = workspace.trainer.backtest(
+        plugin,
+        training_run(context.run, opened, plugin.name),
+        progress=lambda done, all_: context.log.info(f"evaluated {done:,} of {all_:,} users"),
     )
-    primary = result.metrics[opened.problem.metric]
+    metric = opened.problem.metric
+    primary = result.metrics[metric]
     return {
-        opened.problem.metric: primary.value,
+        metric: primary.value,
         "interval": span(primary),
         "users_evaluated": result.users,
         "train_seconds": result.train_seconds,
         "score_seconds": result.score_seconds,
         "artifact_bytes": result.artifact_bytes,
         "backtest": result.id,
+        **cost_metadata(cost),
     }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tastemaker.problem import ProblemSpec
     from tastemaker.product.measure import ProductMetrics
     from tastemaker.registry import Registry
+    from tastemaker.trainings.records import TrainingRecords
     from tastemaker.workflows.promotion_gate import PromotionGate
 
 
@@ -90,6 +91,13 @@ class Workspace:
         from tastemaker.registry import Registry
 
         return Registry(self.engine, self.settings.artifacts, on_promotion=self.publish_experiments)
+
+    @property
+    def training_records(self) -> TrainingRecords:
+        """What is recorded of the problem's trainings. Raises as `problem`."""
+        from tastemaker.trainings.records import TrainingRecords
+
+        return TrainingRecords(self.engine, self.settings.artifacts, self.problem.name)
 
     @property
     def experiments(self) -> Experiments:

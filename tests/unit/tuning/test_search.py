@@ -26,7 +26,7 @@ from tastemaker.tuning.plot import draw
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
 from tastemaker.tuning.trial import TrialBench
-from tastemaker.workflows.train import train
+from tastemaker.workflows.training.version import train
 from tastemaker.workflows.tune import tune
 from tastemaker.workflows.workspace import Workspace
 

@@ -19,16 +19,23 @@ trainings = Table(
         doc="a list of {reason, detail}: new_data, changed_code, changed_config, stale, drift, requested, "
         "first or backfill",
     ),
-    Column("outcome", String(20), nullable=False, doc="running, registered, unchanged, failed or killed"),
+    Column(
+        "outcome",
+        String(20),
+        nullable=False,
+        doc="running, evaluated (its version is not fitted yet), registered, unchanged, failed or killed",
+    ),
     Column("version_id", String(64), doc="the version that was registered or found; null: none"),
     Column("problem_text", Text, doc="why it failed"),
     Column("started_at", Moment, nullable=False, doc="when it started"),
-    Column("ended_at", Moment, doc="when it ended; null: it runs, or its process was killed"),
+    Column("ended_at", Moment, doc="when it ended; null: it runs, or the run was killed"),
     Column("seconds", Float, doc="wall time"),
     Column("cpu_seconds", Float, doc="processor time of the child process"),
     Column("peak_bytes", BigInteger, doc="largest resident memory of the child process"),
     Column("estimated_bytes", BigInteger, doc="memory that was expected before the start"),
-    Column("limit_bytes", BigInteger, doc="memory at which the child process is refused more"),
+    Column("limit_bytes", BigInteger, doc="memory at which the child process is ended"),
+    Column("events", BigInteger, doc="events of the data"),
+    Column("recipe", String(32), doc="digest of the model's code and config; null: its config is wrong"),
     Index(None, "problem", "model", "started_at"),
 )
 

@@ -27,6 +27,8 @@ def upgrade() -> None:
         sa.Column("peak_bytes", sa.BigInteger),
         sa.Column("estimated_bytes", sa.BigInteger),
         sa.Column("limit_bytes", sa.BigInteger),
+        sa.Column("events", sa.BigInteger),
+        sa.Column("recipe", sa.String(32)),
         sa.PrimaryKeyConstraint("run_id", "model", name="pk_trainings"),
     )
     op.create_index("ix_trainings_problem_model_started_at", "trainings", ["problem", "model", "started_at"])

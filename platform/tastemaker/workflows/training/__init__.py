@@ -1,0 +1,1 @@
+"""Trainings: a model's backtest and version, each fitted in a child process with a memory limit."""
