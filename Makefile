@@ -44,9 +44,9 @@ $(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /
 demo: install  ## a simulated shop, all the way from raw events to a served, logged answer
 	$(BIN)/tastemaker demo
 
-# Some tests wait out a minute's outage: three workers keep two processors busy.
+# Many tests wait for servers or out an outage: four workers keep two processors busy.
 test: install  ## run the tests
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Files are in memory where it has 2 GB to spare: databases and logs wait for a disk at each commit.
 test-fast: install  ## run the unit tests that start no process and are not slow
