@@ -21,7 +21,6 @@ forced it; then holdout, targeting, namespace, enrolment and variant.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from pathlib import Path
@@ -132,8 +131,10 @@ class Assigner:
                     found.append(assigned)
             if held_out:
                 continue
-            for admits, limits, salted, edges, owners in single:  # Coordinate.owner, without its call
+            for admits, enrolled, limits, salted, edge, below, above in single:  # the parts, without calls
                 if admits is not None and not admits(facts):
+                    continue
+                if enrolled is not None and unit not in enrolled:
                     continue
                 for limited, first, end in limits:
                     hashed = limited()
@@ -143,7 +144,7 @@ class Assigner:
                 else:
                     hashed = salted()
                     hashed.update(in_bytes)
-                    chosen = owners[bisect_right(edges, hashed.digest())]
+                    chosen = below if hashed.digest() < edge else above
                     if chosen is not None:
                         found.append(_new(Assigned, chosen + (unit,)))  # noqa: RUF005
         return tuple(found)
@@ -224,15 +225,21 @@ _new = tuple.__new__
 
 
 _Salted = Callable[[], "hashlib._Hash"]
+
+
 _Single = tuple[
     Callable[[Facts], bool] | None,
+    EnrolledUnits | None,
     list[tuple[_Salted, bytes, bytes]],
     _Salted,
-    list[bytes],
-    list[_Chosen | None],
+    bytes,
+    _Chosen | None,
+    _Chosen | None,
 ]
-"""An experiment that is alone in its namespace: its targeting, the hashes of claim and enrolment with their
-first digest and the one after the last, and hash, edges and owners of its variants."""
+"""An experiment of two variants that is alone in its namespace: its targeting; its units while it is held;
+the hashes of claim and enrolment, each with its first digest and the one after the last; the hash of the
+variants, the digest that divides them, and who is below and above it. To unpack a named tuple takes twice
+the time."""
 
 
 class _Compiled:
@@ -307,17 +314,18 @@ class _Surface:
 
     @property
     def single(self) -> _Single | None:
-        """The experiment, if it is the only one, one range of buckets decides about its units, and none is
-        forced."""
-        if len(self.running) != 1 or self.forced or self.running[0].enrolled is not None:
+        """The only experiment, if it has two variants, one range of each coordinate, and forces no unit."""
+        if len(self.running) != 1 or self.forced:
             return None
         (experiment,) = self.running
         found = [(one.salted, one.only_range) for one in (self.claims, experiment.enrolment) if one.edges]
         limits = [(salted, *only) for salted, only in found if only is not None]
         draws = [one for one in experiment.enrolment.owners if one is not None]
-        if len(limits) < len(found) or len(draws) != 1:
+        if len(limits) < len(found) or len(draws) != 1 or len(draws[0].edges) != 1:
             return None
-        return experiment.admits, limits, draws[0].salted, draws[0].edges, draws[0].owners
+        (draw,) = draws
+        (edge,), (below, above) = draw.edges, draw.owners
+        return experiment.admits, experiment.enrolled, limits, draw.salted, edge, below, above
 
     def forced_into(self, unit: str) -> Assigned | None:
         """Return what a person forced a unit into; None if it is not forced."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.coordinate import unit_hash
+from tastemaker.experiments.coordinate import HASH_BYTES, SEPARATOR, unit_hash
 from tastemaker.util.atomic_files import atomic_write
 
 _TYPE = np.dtype("<u8")
+_MOST_BITS = 12
 _FIX = "write it again by holding the experiment again, or kill the experiment"
 
 
@@ -34,7 +36,7 @@ class EnrolledUnits:
         Raises:
             TastemakerError: The file is missing, damaged or of another kind.
         """
-        self._salt = _salt(salt)
+        self._salted = sha256(f"{_salt(salt)}{SEPARATOR}".encode()).copy
         try:
             hashes = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
@@ -47,14 +49,23 @@ class EnrolledUnits:
         self.hashes: NDArray[np.uint64] = hashes
         """Ascending."""
         self._search = hashes.data
+        bits = min(len(hashes).bit_length(), _MOST_BITS)
+        self._shift = 8 * HASH_BYTES - bits
+        firsts = np.arange(1, 1 << bits, dtype=_TYPE) << np.uint64(self._shift)
+        self._starts = [0, *np.searchsorted(hashes, firsts).tolist(), len(hashes)]
+        """Where the hashes begin that have the same first bits: few are left to search."""
 
     def __len__(self) -> int:
         return len(self._search)
 
     def __contains__(self, unit: str) -> bool:
-        sought = unit_hash(self._salt, unit)
-        place = bisect_left(self._search, sought)
-        return place < len(self._search) and self._search[place] == sought
+        hashed = self._salted()
+        hashed.update(unit.encode())
+        sought = int.from_bytes(hashed.digest()[:HASH_BYTES], "big")
+        first_bits = sought >> self._shift
+        start, end = self._starts[first_bits], self._starts[first_bits + 1]
+        place = bisect_left(self._search, sought, start, end)
+        return place < end and bool(self._search[place] == sought)
 
 
 def write_enrolled(path: Path, salt: str, units: Iterable[str]) -> int:
