@@ -10,7 +10,8 @@ units: most of them earn nothing, a few much. Experiments draw their units from 
 of production, and look as planned:
 
     false positives   no effect: how often one of 14, or of 100, looks says better or worse; at most alpha
-    power             the effect that a single look is planned to find in 80 % of the experiments
+    power             the effect that a single look is planned to find in 80 % of the experiments, also with
+                      values cut at their 99.9 % quantile (winsorized)
     sample ratio      all of it is healthy traffic: how often units seem to be divided wrongly
     coverage          a single look: how often its 95 % interval holds the effect, adjusted (CUPED) or not
 """
@@ -37,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.product_homes import ProductWorld
 from tastemaker.event_log.records import FeedbackRecord, Item, Record
 from tastemaker.experiments.analysis.logged_pool import LoggedPool
+from tastemaker.experiments.analysis.logged_power import LoggedValues, effect_for
 from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.planner import replayed_units
 from tastemaker.experiments.analysis.simulated_runs import SimulatedRun, SimulatedRuns, simulate_runs
@@ -44,7 +46,7 @@ from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design, VariantDesign
 from tastemaker.problem import load_problem
 from tastemaker.stats.bootstrap import Interval
-from tastemaker.stats.sample_size import PowerPlan, smallest_effect
+from tastemaker.stats.sample_size import PowerPlan
 
 START, DAYS, DAY = datetime(2026, 3, 2, tzinfo=UTC).timestamp(), 70, 86_400.0
 PRIMARY = METRICS["reward_per_user"]
@@ -102,7 +104,9 @@ def _visit(world: ProductWorld, rng: np.random.Generator, user: str, at: float) 
             world.feedback.append(event)
 
 
-def design(looks: int, *, covariate_days: int = 0, units: int = 6_000) -> Design:
+def design(
+    looks: int, *, covariate_days: int = 0, units: int = 6_000, winsorize_at: float | None = None
+) -> Design:
     """Return the design of two variants."""
     halves = {name: VariantDesign(500_000, model="ranker", version=f"r-{name}") for name in "AB"}
     return Design(
@@ -118,20 +122,24 @@ def design(looks: int, *, covariate_days: int = 0, units: int = 6_000) -> Design
         window_days=7,
         looks=looks,
         covariate_days=covariate_days,
+        winsorize_at=winsorize_at,
     )
 
 
 def questions(units: UnitTable, planned: int) -> Iterator[Question]:
     """Yield the kinds of experiments."""
     values = units.mature().columns[PRIMARY.over]
-    plan = PowerPlan(alpha=0.05, power=0.8, correlation=0.0, factor=1.0, ratio=1.0)
-    effect = smallest_effect(planned / 2, float(values.var(ddof=1)), plan) / float(values.mean())
+    plan, limit = PowerPlan(alpha=0.05, power=0.8), float(np.quantile(values, 0.999))
+    effect = effect_for(LoggedValues(values), planned / 2, plan)
+    effect_of_cut = effect_for(LoggedValues(values, limit), planned / 2, plan)
     made = partial(design, units=planned)
     yield Question("false positives, 14 looks", made(14), 0.0, "<= 0.055")
     yield Question("false positives, 14 looks, adjusted", made(14, covariate_days=28), 0.0, "<= 0.055")
     yield Question("false positives, 100 looks", made(100), 0.0, "<= 0.055")
     yield Question("power, 1 look", made(1), effect, "about 0.80")
+    yield Question("power, 1 look, winsorized", made(1, winsorize_at=limit), effect_of_cut, "about 0.80")
     yield Question("power, 14 looks", made(14), effect, ">= 0.77")
+    yield Question("power, 14 looks, winsorized", made(14, winsorize_at=limit), effect_of_cut, ">= 0.77")
     yield Question("power, 14 looks, adjusted", made(14, covariate_days=28), effect, "not below the last")
     yield Question("coverage, 1 look", made(1), effect, "0.93 to 0.97")
     yield Question("coverage, 1 look, adjusted", made(1, covariate_days=28), effect, "0.93 to 0.97")
@@ -160,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2_000, help="experiments of each kind")
+    parser.add_argument("--only", default="", help="questions whose names begin so, such as power")
     parser.add_argument("--smoke", action="store_true", help="few: shows that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)
@@ -177,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         for question in questions(units, planned):
+            if not question.name.startswith(chosen.only):
+                continue
             start = time.perf_counter()
             found = answer(question, units, runs, workers)
             share, invalid = share_of(question, found), found.share("invalid")
@@ -196,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     flush=True,
                 )
     healthy = [one for one in rows if one["effect"] == 0.0]
-    alarms = sum(one["sample_ratio_alarms"] for one in healthy) / len(healthy)
+    alarms = sum(one["sample_ratio_alarms"] for one in healthy) / max(len(healthy), 1)
     if chosen.json:
         print(json.dumps({"rows": rows, "skewness": skewness, "zero": float(np.mean(values == 0))}))
     else:

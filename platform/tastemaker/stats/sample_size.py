@@ -1,10 +1,10 @@
 """Units that an experiment needs, and the effect that it can find.
 
-    n_C = (z_{1−α/2} + z_{1−β})² · σ² (1 − ρ²) (1 + 1/r) · R / δ²        n_T = r · n_C
+    n_C = (z_{1−α/2} + z_{1−β})² · (σ_C² + σ_T²/r) (1 − ρ²) · R / δ²        n_T = r · n_C
 
-σ² is the variance of a unit's value, ρ its correlation with what CUPED adjusts by, R the sample factor of the
-looks (`group_sequential.sample_factor`), r the treatment's units per unit of control, δ the effect. A
-finding of the wrong sign does not count as power.
+σ² is the variance of a unit's value, by variant, ρ its correlation with what CUPED adjusts by, R the sample
+factor of the looks (`group_sequential.sample_factor`), r the treatment's units per unit of control, δ the
+effect. A finding of the wrong sign does not count as power.
 
 Reference: J. Cohen, "Statistical power analysis for the behavioral sciences", 1988, chapter 2.
 """
@@ -32,13 +32,16 @@ class PowerPlan(NamedTuple):
     """r, units of the treatment per unit of control."""
 
 
-def units_needed(effect: float, variance: float, plan: PowerPlan | None = None) -> tuple[float, float]:
+def units_needed(
+    effect: float, variance: float, plan: PowerPlan | None = None, *, treated_variance: float | None = None
+) -> tuple[float, float]:
     """Return the units of control and of the treatment that find an effect; not rounded.
 
     Args:
         effect: δ, in the value's unit; its sign does not matter.
-        variance: σ² of a unit's value.
+        variance: σ_C² of a unit's value.
         plan: Error rates, adjustment and looks.
+        treated_variance: σ_T², which an effect may change; None: as of control.
 
     Raises:
         ValueError: The effect is 0 or an argument is out of range.
@@ -49,7 +52,8 @@ def units_needed(effect: float, variance: float, plan: PowerPlan | None = None) 
     plan = plan or PowerPlan()
     if not math.isfinite(effect) or effect == 0:
         raise ValueError(f"effect is {effect}, must be a number other than 0")
-    control = _numerator(variance, plan) / effect**2
+    treated = variance if treated_variance is None else treated_variance
+    control = _numerator(variance, treated, plan) / effect**2
     return control, plan.ratio * control
 
 
@@ -58,7 +62,7 @@ def smallest_effect(control_units: float, variance: float, plan: PowerPlan | Non
 
     Args:
         control_units: Units of control.
-        variance: σ² of a unit's value.
+        variance: σ² of a unit's value, under both.
         plan: Error rates, adjustment and looks.
 
     Raises:
@@ -66,15 +70,17 @@ def smallest_effect(control_units: float, variance: float, plan: PowerPlan | Non
     """
     if not control_units > 0:
         raise ValueError(f"control_units is {control_units}, must be above 0")
-    return math.sqrt(_numerator(variance, plan or PowerPlan()) / control_units)
+    return math.sqrt(_numerator(variance, variance, plan or PowerPlan()) / control_units)
 
 
-def _numerator(variance: float, plan: PowerPlan) -> float:
+def _numerator(variance: float, treated: float, plan: PowerPlan) -> float:
     for name, value in (("alpha", plan.alpha), ("power", plan.power)):
         if not 0 < value < 1:
             raise ValueError(f"{name} is {value}, must be above 0 and below 1")
-    if not (variance >= 0 and -1 <= plan.correlation <= 1 and plan.factor >= 1 and plan.ratio > 0):
+    if not (
+        variance >= 0 and treated >= 0 and -1 <= plan.correlation <= 1 and plan.factor >= 1 and plan.ratio > 0
+    ):
         limits = "variance >= 0, correlation -1 to 1, factor >= 1, ratio > 0"
         raise ValueError(f"variance is {variance} and the plan {plan}, must be: {limits}")
     z = float(ndtri(1 - plan.alpha / 2) + ndtri(plan.power))
-    return z**2 * variance * (1 - plan.correlation**2) * (1 + 1 / plan.ratio) * plan.factor
+    return z**2 * (variance + treated / plan.ratio) * (1 - plan.correlation**2) * plan.factor

@@ -4,10 +4,11 @@ The last weeks of the log are replayed as if the experiment had begun with them 
 user's first list is the exposure. The replay gives the metric's variance, how much what users did before
 explains of it, and how many different users are reached by which day: fewer and fewer new ones per day.
 
-    units per variant   (z_{1−α/2m} + z_{power})² · 2σ²(1 − ρ²) · R / δ²
+    units per variant   (z_{1−α/2m} + z_{power})² · (σ_C² + σ_T²)(1 − ρ²) · R / δ²
     power               1 − β/(g + 1), because all of g guardrails must be shown to be safe, too
 
-m variants are compared with control; R is the sample factor of the looks. References:
+m variants are compared with control; R is the sample factor of the looks. How σ_T follows from the effect,
+and what is different where a few users earn most, is in `logged_power`. References:
 `tastemaker.stats.sample_size`; M. Schultzberg, S. Ankargren and M. Frånberg, "Risk-aware product decisions in
 A/B tests with multiple metrics", arXiv 2402.11609, 2024.
 """
@@ -20,10 +21,13 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import skew
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.effect_rows import treatments_of
+from tastemaker.experiments.analysis.logged_power import LoggedValues, formula_effect, units_for
+from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_exposed
 from tastemaker.experiments.design import Design
@@ -31,7 +35,7 @@ from tastemaker.experiments.plan import BUCKETS
 from tastemaker.problem import ProblemSpec
 from tastemaker.product.activity import SESSION
 from tastemaker.stats.group_sequential import bounds, obrien_fleming, sample_factor
-from tastemaker.stats.sample_size import PowerPlan, smallest_effect, units_needed
+from tastemaker.stats.sample_size import PowerPlan
 from tastemaker.stats.unit_summary import Float64
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -39,6 +43,8 @@ WEEKS = 4
 """Weeks of the log that are replayed."""
 TRAFFIC = (0.75, 1.0, 1.25)
 """Shares of the replayed traffic for which effects are shown."""
+CUT_AT = (0.999, 0.995, 0.99)
+"""Quantiles of users' values at which they may be cut: winsorizing is advised at the best of these."""
 ALL = "all"
 """Name of the only variant of a replay."""
 _EXPOSED = """
@@ -59,7 +65,7 @@ class EffectByDay(NamedTuple):
     """Share of the traffic -> users reached, of all variants."""
     relative: dict[float, float | None]
     """Share of the traffic -> smallest effect, relative to the mean, that is found with the planned power;
-    None where no user is reached."""
+    None where none is, as with a handful of users."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,12 @@ class TrafficPlan:
     """How much more users the looks need than a single look."""
     mature_users: int
     """Users that these figures rest on."""
+    skewness: float
+    """Of a user's value: where it is high, few users decide about the mean."""
+    limit: float | None
+    """The `winsorize_at` that saves most users, if it saves a tenth of them; None: it is not advised."""
+    limited_units: int | None
+    """Users of all variants that the design needs with it."""
     units: int
     """Users of all variants that the design needs."""
     days: int | None
@@ -89,11 +101,20 @@ class TrafficPlan:
         last = self.by_day[-1]
         reached, found = last.units[1.0], last.relative[1.0]
         if self.days is not None:
-            return f"{self.units:,} users are needed, and mature after {self.days} days."
+            return f"{self.units:,} users are needed, and mature after {self.days} days.{self._advice}"
         least = "" if found is None else f"; with these, effects from {100 * found:.1f} % on are found"
         return (
             f"Too little traffic: {self.units:,} users are needed, and {reached:,} different ones come in "
-            f"{last.days} days{least}."
+            f"{last.days} days{least}.{self._advice}"
+        )
+
+    @property
+    def _advice(self) -> str:
+        if self.limit is None:
+            return ""
+        return (
+            f" Few users earn most (skewness {self.skewness:.1f}): with winsorize_at {self.limit:.4g}, "
+            f"{self.limited_units:,} are enough."
         )
 
 
@@ -121,7 +142,8 @@ def plan_traffic(
             f"{len(mature)} users of the last {WEEKS} weeks are mature: nothing can be planned",
             fix=f"wait until users were answered, and {design.window_days:g} days are over for them",
         )
-    mean, variance, rest = _moments(mature, query.primary.over, query.primary.under)
+    cut = _cut(mature, query.primary.over, design.winsorize_at)
+    mean, variance, rest = _moments(cut, query.primary.over, query.primary.under)
     if not variance > 0 or not mean:
         raise TastemakerError(
             f"{len(mature):,} users of the last {WEEKS} weeks are mature, and their {design.primary} has the "
@@ -131,11 +153,19 @@ def plan_traffic(
     correlation = math.sqrt(max(1 - rest / variance, 0.0)) if design.covariate_days else 0.0
     power = power_plan(design, correlation)
     share = _control_share(design)
-    control = units_needed(design.minimum_effect * mean, variance, power)[0]
+    logged = _logged(mature, query.primary, design.winsorize_at)
+    control = units_for(logged, design.minimum_effect, power)
+    if not math.isfinite(control):
+        raise TastemakerError(
+            f"no effect can be found: winsorize_at is {design.winsorize_at:g}, and for no user "
+            f"{design.primary} is between 0 and that",
+            fix="raise winsorize_at in the design, or leave it out",
+        )
     needed = math.ceil(control / share)
+    limit, limited = _advised(logged, query.primary, design, power)
     reached = _reached(units, design, since)
     by_day = tuple(
-        _effects(7 * week, int(reached[7 * week - 1]), share, mean, variance, power)
+        _effects(7 * week, int(reached[7 * week - 1]), share, logged, power)
         for week in range(1, len(reached) // 7 + 1)
     )
     if not by_day:
@@ -144,7 +174,8 @@ def plan_traffic(
             fix="wait until the log covers whole weeks",
         )
     return TrafficPlan(
-        design.primary, mean, math.sqrt(variance), correlation, power.factor, len(mature), needed,
+        design.primary, mean, math.sqrt(variance), correlation, power.factor, len(mature),
+        float(skew(logged.under(0.0))), limit, None if limit is None else math.ceil(limited / share), needed,
         _days(reached, needed, design.window_days), by_day,
     )  # fmt: skip
 
@@ -197,6 +228,35 @@ def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> 
         return read_exposed(connection, replayed, problem, last), since
 
 
+def _cut(mature: UnitTable, over: str, limit: float | None) -> UnitTable:
+    """Return units whose values are cut as at a look."""
+    return mature if limit is None else mature.replaced({over: np.minimum(mature.columns[over], limit)})
+
+
+def _logged(mature: UnitTable, metric: UnitMetric, limit: float | None) -> LoggedValues:
+    """Return the values that a variant multiplies; those of a ratio are cut before."""
+    if metric.under is None:
+        return LoggedValues(mature.columns[metric.over], limit)
+    over, under = np.minimum(mature.columns[metric.over], limit or math.inf), mature.columns[metric.under]
+    ratio = over.sum() / under.sum()
+    return LoggedValues(ratio + (over - ratio * under) / under.mean())
+
+
+def _advised(
+    logged: LoggedValues, metric: UnitMetric, design: Design, power: PowerPlan
+) -> tuple[float | None, float]:
+    """Return the limit that saves most units of control, and how many are needed with it."""
+    if logged.limit is not None or logged.is_binary or metric.under is not None:
+        return None, math.nan
+    limits = dict.fromkeys(np.quantile(logged.values, CUT_AT).tolist())
+    units = {
+        one: units_for(logged._replace(limit=one), design.minimum_effect, power) for one in limits if one > 0
+    }
+    best = min(units, key=lambda one: units[one], default=None)
+    saves = best is not None and units[best] < 0.9 * units_for(logged, design.minimum_effect, power)
+    return (best, units[best]) if best is not None and saves else (None, math.nan)
+
+
 def _moments(mature: UnitTable, over: str, under: str | None) -> tuple[float, float, float]:
     """Return mean or ratio, the variance of its linear part, and what of that the covariates leave."""
     values = mature.columns[over]
@@ -228,15 +288,14 @@ def _reached(units: UnitTable, design: Design, since: float) -> Int64:
     return found
 
 
-def _effects(
-    days: int, units: int, share: float, mean: float, variance: float, power: PowerPlan
-) -> EffectByDay:
+def _effects(days: int, units: int, share: float, logged: LoggedValues, power: PowerPlan) -> EffectByDay:
     reached = {traffic: int(traffic * units) for traffic in TRAFFIC}
     found = {
-        traffic: smallest_effect(share * count, variance, power) / abs(mean) if count else None
+        traffic: formula_effect(logged, share * count, power) if count else math.inf
         for traffic, count in reached.items()
     }
-    return EffectByDay(days, reached, found)
+    known = {traffic: one if math.isfinite(one) else None for traffic, one in found.items()}
+    return EffectByDay(days, reached, known)
 
 
 def _days(reached: Int64, needed: int, window_days: float) -> int | None:
