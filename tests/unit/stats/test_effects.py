@@ -9,10 +9,18 @@ import pytest
 import tea_tasting
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from tastemaker.errors import TastemakerError
-from tastemaker.stats.effects import GroupFigure, compare, fieller, mean_effect, ratio_effect
+from tastemaker.stats.effects import (
+    GroupFigure,
+    compare,
+    fieller,
+    mean_effect,
+    ratio_effect,
+    stratified_effect,
+)
 from tastemaker.stats.unit_summary import UnitSummary
 
 
@@ -199,3 +207,23 @@ def test_too_few_units_and_nothing_below_the_line_are_refused() -> None:
         ratio_effect(two, two, "y", "x")
     with pytest.raises(TastemakerError, match="no column 'z'"):
         mean_effect(two, two, "y", covariates=["z"])
+
+
+def test_the_error_is_at_least_that_of_one_variance() -> None:
+    """A small group without large values: its own variance says too little."""
+    rng = np.random.default_rng(5)
+    few, many = rng.normal(0, 1, 40), rng.normal(0, 5, 400)
+    groups = [(UnitSummary.of({"y": few}), UnitSummary.of({"y": many}))]
+    found = stratified_effect(groups, "y", at_least_pooled=True)
+    expected = ttest_ind(few, many, equal_var=True)
+    assert found.standard_error == pytest.approx(abs(found.difference / expected.statistic))
+    assert found.standard_error > stratified_effect(groups, "y").standard_error
+    assert (found.low <= 0 <= found.high) == (found.relative_low <= 0 <= found.relative_high)
+
+
+def test_welch_s_error_stays_where_it_is_larger_or_the_groups_are_alike() -> None:
+    rng = np.random.default_rng(6)
+    wide, narrow = rng.normal(0, 5, 40), rng.normal(0, 1, 400)
+    for pair in ((wide, narrow), (wide, narrow[:40])):
+        groups = [(UnitSummary.of({"y": pair[0]}), UnitSummary.of({"y": pair[1]}))]
+        assert stratified_effect(groups, "y", at_least_pooled=True) == stratified_effect(groups, "y")

@@ -71,7 +71,12 @@ class VariantComparison(NamedTuple):
         covariates = COVARIATES if self.is_adjusted else ()
         try:
             return stratified_effect(
-                enough, self.metric.over, self.metric.under, covariates=covariates, alpha=alpha
+                enough,
+                self.metric.over,
+                self.metric.under,
+                covariates=covariates,
+                alpha=alpha,
+                at_least_pooled=True,
             )
         except TastemakerError:
             return None

@@ -10,9 +10,9 @@ share of ones is multiplied. An effect by more buyers instead of larger purchase
 1 + d only, and needs fewer units.
 
 Where means of so few units are far from normal, the formula is corrected by experiments that are drawn from
-the log: their power, found by Welch's test, is that of the plan. References: `tastemaker.stats.sample_size`;
-R. Kohavi, A. Deng, R. Longbotham and Y. Xu, "Seven rules of thumb for web site experimenters", KDD 2014 (rule
-7: skewness and the number of units).
+the log: their power, found by the test of a look, is that of the plan. References:
+`tastemaker.stats.sample_size`; R. Kohavi, A. Deng, R. Longbotham and Y. Xu, "Seven rules of thumb for web
+site experimenters", KDD 2014 (rule 7: skewness and the number of units).
 """
 
 from __future__ import annotations
@@ -145,6 +145,9 @@ def _simulated(logged: LoggedValues, effect: float, control_units: float, plan: 
     (c, v_c), (t, v_t) = (
         _means(values, n, runs, rng) for values, n in zip((control, treated), sizes, strict=True)
     )
+    pooled = (sizes[0] * (sizes[0] - 1) * v_c + sizes[1] * (sizes[1] - 1) * v_t) / (sum(sizes) - 2)
+    is_larger = pooled / sizes[0] + pooled / sizes[1] > v_c + v_t
+    v_c, v_t = (np.where(is_larger, pooled / n, own) for n, own in zip(sizes, (v_c, v_t), strict=True))
     degrees = (v_c + v_t) ** 2 / (v_c**2 / (sizes[0] - 1) + v_t**2 / (sizes[1] - 1))
     found = stdtr(degrees, (c - t) / np.sqrt(v_c + v_t)) < plan.alpha / 2
     return float(found.mean())

@@ -21,7 +21,7 @@ from tastemaker.experiments.analysis.look import Look, look_at
 from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.unit_table import Stratum, UnitDays, UnitTable
 from tastemaker.experiments.design import Design, GuardrailDesign
-from tastemaker.stats.effects import mean_effect, ratio_effect
+from tastemaker.stats.effects import stratified_effect
 from tastemaker.stats.group_sequential import bounds, obrien_fleming
 from tastemaker.stats.unit_summary import Float64, UnitSummary
 
@@ -341,11 +341,8 @@ def test_effects_by_day_count_units_without_a_row_as_zero(metric: str) -> None:
         listed = over[:, at] > 0
         columns = {"over": over[:, at], "under": np.where(listed, under[:, at], 0.0)}
         sides = [UnitSummary.of({k: v[table.rows_of(name)] for k, v in columns.items()}) for name in "BA"]
-        expected = (
-            mean_effect(sides[0], sides[1], "over")
-            if metric == "reward_per_user"
-            else ratio_effect(sides[0], sides[1], "over", "under")
-        )
+        below = None if metric == "reward_per_user" else "under"
+        expected = stratified_effect([(sides[0], sides[1])], "over", below, at_least_pooled=True)
         row_found = found[f"day={at}"]
         assert row_found.difference == pytest.approx(expected.difference)
         assert (row_found.low, row_found.high) == pytest.approx((expected.low, expected.high))
