@@ -13,7 +13,7 @@ from tastemaker.settings import Settings
 BY = ("job",)
 LISTS = ("/recommend", "/recommend/batch", "/session", "/rank", "/similar/{item_id}")
 """Endpoints that answer with lists."""
-PROBES = ("/", "/livez", "/readyz", "/metrics", "/openapi.json")
+PROBES = ("/", "/livez", "/readyz", "/metrics", "/openapi.json", "shadow")
 """Endpoints that callers' pages do not depend on."""
 MINUTE, WEEK = 60, 604_800
 REQUESTS = "tastemaker_requests_total"

@@ -243,16 +243,32 @@ def replay(
         plans: All plans that were in force, by digest.
         folder: The plans' folder, in which the files of enrolled units are.
     """
+    unchecked = _prepare(connection, exposed, plans, folder)
+    rows = connection.execute(_REPLAY).fetchall()
+    (count,) = connection.execute("SELECT count(*) FROM exposed").fetchall()[0]
+    return ReplayResult(count, [Disagreement(*row) for row in rows], unchecked)
+
+
+def count_disagreements(
+    connection: DuckDBPyConnection, exposed: DuckDBPyRelation, plans: Mapping[str, ControlPlan], folder: Path
+) -> dict[str, int]:
+    """Return how many logged exposures come out otherwise, by the reason; arguments as in `replay`."""
+    _prepare(connection, exposed, plans, folder)
+    counted = f"SELECT reason, count(*) FROM ({_REPLAY}) GROUP BY reason ORDER BY ALL"  # noqa: S608 - our own
+    return dict(connection.execute(counted).fetchall())
+
+
+def _prepare(
+    connection: DuckDBPyConnection, exposed: DuckDBPyRelation, plans: Mapping[str, ControlPlan], folder: Path
+) -> list[str]:
+    """Make the view `exposed` and the tables of the plans that it names; return what can't be checked."""
     exposed.create_view("exposed", replace=True)
     named = {
         digest for (digest,) in connection.execute("SELECT DISTINCT plan_digest FROM exposed").fetchall()
     }
-    unchecked = load_plans(
+    return load_plans(
         connection, {name: plan for name, plan in plans.items() if name[:DIGEST_LENGTH] in named}, folder
     )
-    rows = connection.execute(_REPLAY).fetchall()
-    (count,) = connection.execute("SELECT count(*) FROM exposed").fetchall()[0]
-    return ReplayResult(count, [Disagreement(*row) for row in rows], unchecked)
 
 
 def _rows(

@@ -146,7 +146,7 @@ class Workspace:
         """The looks at the results of experiments. Raises as `problem`."""
         from tastemaker.experiments.analysis.looks import ExperimentLooks
 
-        return ExperimentLooks(self.engine, self.lake, self.problem)
+        return ExperimentLooks(self.engine, self.lake, self.problem, self.settings.experiments_root)
 
     @property
     def promotion_gate(self) -> PromotionGate:

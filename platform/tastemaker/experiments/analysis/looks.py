@@ -7,8 +7,9 @@ and is replaced by the next look that is taken. The look that decides is the res
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
@@ -19,6 +20,7 @@ from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.interleaving import look_at_teams, read_preferences
 from tastemaker.experiments.analysis.look import Look, look_at
 from tastemaker.experiments.analysis.planner import TrafficPlan, plan_traffic
+from tastemaker.experiments.analysis.unexplained import unexplained
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
@@ -51,6 +53,8 @@ class ExperimentLooks:
     """The metadata database."""
     lake: Lake
     problem: ProblemSpec
+    folder: Path
+    """Where the plans are that were in force."""
 
     def take_due(self, now: datetime | None = None) -> TakenLooks:
         """Take a look at every experiment that runs, is held, or is stopped without a result.
@@ -127,9 +131,15 @@ class ExperimentLooks:
         with self.lake.connect() as lake:
             if design.kind == "interleaving":
                 teams = read_preferences(lake, query, self.problem, now)
-                return look_at_teams(teams, design, epoch=epoch, past=past, at=now)
-            units = read_units(lake, query, self.problem, now)
-        return look_at(units, design, query.metrics, epoch=epoch, past=past, at=now)
+                look = look_at_teams(teams, design, epoch=epoch, past=past, at=now)
+            else:
+                units = read_units(lake, query, self.problem, now)
+                look = look_at(units, design, query.metrics, epoch=epoch, past=past, at=now)
+        with self.lake.connect() as lake:
+            wrong = unexplained(lake, experiment.name, started_at, self.folder)
+        if wrong is None:
+            return look
+        return replace(look, details=look.details | {"warnings": [*look.details.get("warnings", ()), wrong]})
 
 
 def store(engine: Engine, look: Look) -> None:

@@ -82,18 +82,18 @@ class TrafficPlan:
     """How much more users the looks need than a single look."""
     mature_users: int
     """Users that these figures rest on."""
-    skewness: float
-    """Of a user's value: where it is high, few users decide about the mean."""
-    limit: float | None
-    """The `winsorize_at` that saves most users, if it saves a tenth of them; None: it is not advised."""
-    limited_units: int | None
-    """Users of all variants that the design needs with it."""
     units: int
     """Users of all variants that the design needs."""
     days: int | None
     """Days in whole weeks until these are enrolled and mature; None: not within the replayed weeks."""
     by_day: tuple[EffectByDay, ...]
     """At the ends of the replayed weeks."""
+    skewness: float = 0.0
+    """Of a user's value: where it is high, few users decide about the mean."""
+    limit: float | None = None
+    """The `winsorize_at` that saves most users, if it saves a tenth of them; None: it is not advised."""
+    limited_units: int | None = None
+    """Users of all variants that the design needs with it."""
 
     @property
     def sentence(self) -> str:
@@ -174,9 +174,10 @@ def plan_traffic(
             fix="wait until the log covers whole weeks",
         )
     return TrafficPlan(
-        design.primary, mean, math.sqrt(variance), correlation, power.factor, len(mature),
-        float(skew(logged.under(0.0))), limit, None if limit is None else math.ceil(limited / share), needed,
+        design.primary, mean, math.sqrt(variance), correlation, power.factor, len(mature), needed,
         _days(reached, needed, design.window_days), by_day,
+        skewness=float(skew(logged.under(0.0))), limit=limit,
+        limited_units=None if limit is None else math.ceil(limited / share),
     )  # fmt: skip
 
 

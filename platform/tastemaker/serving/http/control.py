@@ -47,6 +47,17 @@ def read_control(headers: Headers, request_id: str, *, is_batch: bool = False) -
     return control
 
 
+def is_copy(headers: Headers) -> bool:
+    """Return whether a request is a copy for a shadow variant, whose answer no user sees."""
+    value = headers.get(NAME)
+    if value is None:
+        return False
+    try:
+        return decode(value).log == "shadow"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TastemakerError):
+        return False
+
+
 def _malformed(why: str) -> HTTPError:
     detail = f"the header {CONTROL_HEADER} can't be used: {why}"
     return HTTPError(HTTPStatus.BAD_REQUEST, detail, field=CONTROL_HEADER)

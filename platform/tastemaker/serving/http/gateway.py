@@ -32,9 +32,10 @@ from tastemaker.serving.http.asgi import (
 )
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.call import Call
+from tastemaker.serving.http.control import is_copy
 from tastemaker.serving.http.routing import AnyRoute, Route, RouteTable
 from tastemaker.serving.inference.predictor import new_request_id
-from tastemaker.serving.runtime.metrics import UNKNOWN
+from tastemaker.serving.runtime.metrics import SHADOW, UNKNOWN
 from tastemaker.serving.runtime.serving_process import Loaded, ServingProcess
 
 DEFECT = "Internal error. See the server log for this request id."
@@ -97,7 +98,7 @@ class Gateway(Generic[Loaded]):
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
                 self._log_request(reply.status, _Asked(scope, route, request_id, start))
-        endpoint = UNKNOWN if route is None else route.path
+        endpoint = UNKNOWN if route is None else SHADOW if is_copy(headers) else route.path
         self.process.count(endpoint, reply.status, time.perf_counter() - start)
         await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 

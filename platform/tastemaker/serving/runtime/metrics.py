@@ -46,6 +46,8 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Parts that may fail while lists are answered."""
 UNKNOWN: Final = "unknown"
 """The endpoint of requests for an unknown path."""
+SHADOW: Final = "shadow"
+"""The endpoint of copies of requests, whose answers no user sees."""
 FILE_BYTES = 1 << 18
 """Room in each file: a file that has to grow where there is no room kills the process."""
 PREFIX = "tastemaker_"
@@ -147,7 +149,7 @@ class Metrics:
         """Count HTTP requests of one kind.
 
         Args:
-            endpoint: A path's template or UNKNOWN, never a path.
+            endpoint: A path's template, UNKNOWN or SHADOW, never a path.
             status: Of the answers.
             seconds: Of each request.
         """

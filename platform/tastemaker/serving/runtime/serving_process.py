@@ -56,7 +56,7 @@ class ServingProcess(Generic[Loaded]):
         """Count an HTTP request that was answered or refused, if a worker is loaded.
 
         Args:
-            endpoint: A path's template or UNKNOWN.
+            endpoint: A path's template, UNKNOWN or SHADOW.
             status: Of the answer.
             seconds: It took.
         """

@@ -9,11 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, func, select, update
 
+from support.experiment_plans import experiment as planned
+from support.experiment_plans import plan_of
 from support.planned_experiments import plant_experiment, plant_namespace
 from support.product_homes import PROBLEM, ProductWorld
 from tastemaker.cli.experiment_look import look as look_command
@@ -22,7 +25,10 @@ from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Assignment, Item, Record
 from tastemaker.experiments.analysis.looks import ExperimentLooks, read_looks
+from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.design import GuardrailDesign
+from tastemaker.experiments.plan import BUCKETS, Variant
+from tastemaker.experiments.plan_file import write_plan
 from tastemaker.problem import ProblemSpec, load_problem
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
@@ -95,7 +101,7 @@ def home(
     plant_namespace(engine, NOW)
     plant_experiment(engine, NOW, NAME, **chosen | more)
     rows.write(tmp_path)
-    return ExperimentLooks(engine, Lake(tmp_path / "lake"), problem)
+    return ExperimentLooks(engine, Lake(tmp_path / "lake"), problem, tmp_path / "experiments")
 
 
 def test_a_look_is_stored_as_it_was_taken(tmp_path: Path, engine: Engine, problem: ProblemSpec) -> None:
@@ -105,6 +111,30 @@ def test_a_look_is_stored_as_it_was_taken(tmp_path: Path, engine: Engine, proble
     assert taken.units == {"control": UNITS // 2, "B": UNITS // 2}
     assert (taken.number, taken.information, taken.is_planned, taken.verdict) == (1, 1.0, True, "equal")
     assert {one.slice for one in taken.effects} >= {"", "day=0", "day=1"}
+
+
+def test_exposures_that_their_plan_does_not_explain_are_counted(
+    tmp_path: Path, engine: Engine, problem: ProblemSpec
+) -> None:
+    """The world divides users by their numbers; the plan by its hashes."""
+    halves = Variant("control", 0, BUCKETS // 2), Variant("B", BUCKETS // 2, BUCKETS)
+    plan, rows = plan_of(planned(NAME, variants=halves)), world()
+    digest = write_plan(tmp_path / "experiments" / "plan.json", plan)
+    assigner = Assigner(plan, tmp_path)
+    wrong = 0
+    for number, one in enumerate(rows.requests):
+        assert one.assignment is not None
+        mine = msgspec.structs.replace(one.assignment, plan=digest[:16])
+        rows.requests[number] = msgspec.structs.replace(one, assignment=mine)
+        (expected,) = assigner.assign(Units(one.user_id), {})
+        wrong += expected.variant != mine.variant
+    (warning,) = home(tmp_path, engine, problem, rows).take(NAME, NOW).details["warnings"]
+    assert wrong > UNITS / 3
+    assert f"{wrong:,} exposures are not as their plan says (other_variant {wrong:,})" in warning
+
+
+def test_without_a_plan_nothing_is_compared(tmp_path: Path, engine: Engine, problem: ProblemSpec) -> None:
+    assert home(tmp_path, engine, problem, world()).take(NAME, NOW).details["warnings"] == []
 
 
 def test_a_repeated_look_changes_nothing(tmp_path: Path, engine: Engine, problem: ProblemSpec) -> None:

@@ -87,10 +87,11 @@ def logged(worker: Worker) -> list[Entry]:
     return [] if pending is None else pending.records
 
 
-def counted(worker: Worker, name: str) -> float:
-    """The sum of a metric's values."""
+def counted(worker: Worker, name: str, **labels: str) -> float:
+    """The sum of a metric's values with these labels."""
     families = text_string_to_metric_families(worker.scraped().decode())
-    return sum(one.value for family in families for one in family.samples if one.name == f"tastemaker_{name}")
+    found = (one for family in families for one in family.samples if one.name == f"tastemaker_{name}")
+    return sum(one.value for one in found if labels.items() <= one.labels.items())
 
 
 def test_a_controlled_request_is_logged_with_its_assignment(worker: Worker, home: Path) -> None:
@@ -122,6 +123,8 @@ def test_a_shadow_has_the_seed_of_what_was_shown_and_a_record_of_its_own_kind(
     assert counted(worker, "answers_total") == 2, "no user sees a shadow"
     assert counted(worker, "shadow_answers_total") == 1
     assert counted(worker, "shown_items_total") == 16
+    assert counted(worker, "requests_total", endpoint="/recommend") == 2
+    assert counted(worker, "requests_total", endpoint="shadow") == 1
     (shadow,) = [one for one in logged(worker) if isinstance(one, ShadowRecord)]
     assert (shadow.shadow_of, shadow.request_id, shadow.user_id) == (ORIGINAL, copy_id, "user-01")
     assert shadow.record.assignment == ASSIGNED
