@@ -13,12 +13,14 @@ from tastemaker.settings import Settings
 BY = ("job",)
 LISTS = ("/recommend", "/recommend/batch", "/session", "/rank", "/similar/{item_id}")
 """Endpoints that answer with lists."""
-PROBES = ("/", "/livez", "/readyz", "/metrics", "/openapi.json", "shadow")
+PROBES = ("/", "/livez", "/readyz", "/metrics", "/openapi.json")
 """Endpoints that callers' pages do not depend on."""
+NOT_OF_CALLERS = (*PROBES, "shadow")
+"""These, and copies of requests, whose answers no user sees."""
 MINUTE, WEEK = 60, 604_800
 REQUESTS = "tastemaker_requests_total"
 _OF_LISTS = one_of("endpoint", LISTS)
-_OF_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", PROBES).text)
+_OF_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", NOT_OF_CALLERS).text)
 _OF_FEEDBACK = Matcher("endpoint", "=", "/feedback")
 _NO_IMPRESSION = Matcher("event_type", "!=", "impression")
 _FAILED = Matcher("status", "=~", "5..")

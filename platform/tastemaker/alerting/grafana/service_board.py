@@ -14,14 +14,14 @@ from tastemaker.alerting.grafana.panel import (
     rate,
     share,
 )
-from tastemaker.alerting.request_rules import LISTS, PROBES, REQUESTS
+from tastemaker.alerting.request_rules import LISTS, NOT_OF_CALLERS, REQUESTS
 from tastemaker.alerting.series import Matcher, one_of
 from tastemaker.settings import Settings
 
 DURATION = "tastemaker_request_duration_seconds"
 ANSWERS = "tastemaker_answers_total"
 SHOWN = "tastemaker_shown_items_total"
-_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", PROBES).text).promql()
+_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", NOT_OF_CALLERS).text).promql()
 _OF_LISTS = one_of("endpoint", LISTS).promql()
 _FEEDBACK = 'endpoint="/feedback"'
 _NOT_ALL_THE_MODELS = 'reason!="none"'
