@@ -169,13 +169,13 @@ def test_dagster(browser: Browser, finished: tuple[Workspace, Outcome], tmp_path
 
 def test_prefect(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DO_NOT"))}
     environment = kept | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
     }
     url = f"http://127.0.0.1:{port}"
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["tastemaker", "flows", "server", "--port", str(port)]
     with server(command, environment, tmp_path / "prefect.log", f"{url}/api/health"):
         assert "Prefect" in browser.open(url).title()
         for path in PREFECT:

@@ -11,20 +11,26 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
 from support import small_shop
 from support.child_processes import ended
 from support.commands import BIN
+from support.home_copies import copy_home
 from support.servers import free_port
+from support.small_shop import finished
 from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.registry import champion
+from tastemaker.storage.tables import promotions
 from tastemaker.workflows.rollouts import steps, store
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.run import run
+from tastemaker_pipelines.run import Outcome
 
+__all__ = ["finished"]
+Finished = tuple[Workspace, Outcome]
 pytestmark = pytest.mark.servers
 
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 150.0
 USER = "customer-17850"
 Found = TypeVar("Found")
 
@@ -77,11 +83,19 @@ class PrefectPage:
         return httpx.post(f"{self._api}/{path}", json=asked).raise_for_status().json()
 
 
-def test_flows_continue_after_every_kill(tmp_path: Path) -> None:
-    home, log, port = tmp_path / "home", tmp_path / "flows.log", free_port()
-    settings = small_shop.settings(home, promotion={"approval": True})
-    assert run(settings, select="+key:models/bought_again or +key:backtests/popularity").success
-    workspace = Workspace(settings)
+def without_champion(finished: Finished, folder: Path) -> Workspace:
+    """A copy of a home that has run, in which a person must approve versions and none is the champion yet."""
+    home = copy_home(finished[0].settings.home, folder / "home")
+    workspace = Workspace(small_shop.settings(home, promotion={"approval": True}))
+    with workspace.engine.begin() as connection:
+        connection.execute(delete(promotions))
+    return workspace
+
+
+def test_flows_continue_after_every_kill(finished: Finished, tmp_path: Path) -> None:
+    workspace = without_champion(finished, tmp_path)
+    settings, home = workspace.settings, workspace.settings.home
+    log, port = tmp_path / "flows.log", free_port()
     api = f"http://127.0.0.1:{port}/api"
     environment = small_shop.environment(home) | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
