@@ -5,23 +5,22 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pytest
-from sqlalchemy import delete
 
 from support import small_shop
 from support.child_processes import ended
 from support.commands import BIN
 from support.home_copies import copy_home
+from support.rollout_homes import RolloutHome, traffic
 from support.servers import free_port
 from support.small_shop import finished
 from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.registry import champion
-from tastemaker.storage.tables import promotions
 from tastemaker.workflows.rollouts import steps, store
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome
@@ -31,6 +30,7 @@ Finished = tuple[Workspace, Outcome]
 pytestmark = pytest.mark.servers
 
 WAIT_SECONDS = 150.0
+PROMOTION = {"approval": True, "path": "rollout", "shadow_hours": 0.0, "step_hours": 1e-9}
 USER = "customer-17850"
 Found = TypeVar("Found")
 
@@ -83,59 +83,69 @@ class PrefectPage:
         return httpx.post(f"{self._api}/{path}", json=asked).raise_for_status().json()
 
 
-def without_champion(finished: Finished, folder: Path) -> Workspace:
-    """A copy of a home that has run, in which a person must approve versions and none is the champion yet."""
+def begun(finished: Finished, folder: Path) -> tuple[RolloutHome, int]:
+    """A copy of a home that has run, its baseline as champion, and the rollout of a better version."""
     home = copy_home(finished[0].settings.home, folder / "home")
-    workspace = Workspace(small_shop.settings(home, promotion={"approval": True}))
-    with workspace.engine.begin() as connection:
-        connection.execute(delete(promotions))
-    return workspace
+    workspace = Workspace(small_shop.settings(home, promotion=PROMOTION))
+    first, second = (workspace.registry.newest(name) for name in ("popularity", "bought_again"))
+    workspace.registry.make_champion(first, "it is the baseline", forced=False)
+    rollout = steps.begin(workspace, second.id, "schedule", "the newest version")
+    return RolloutHome(workspace, first, second), rollout.id
 
 
 def test_flows_continue_after_every_kill(finished: Finished, tmp_path: Path) -> None:
-    workspace = without_champion(finished, tmp_path)
-    settings, home = workspace.settings, workspace.settings.home
-    log, port = tmp_path / "flows.log", free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    environment = small_shop.environment(home) | {
+    shop, rollout = begun(finished, tmp_path)
+    workspace, settings = shop.workspace, shop.workspace.settings
+    requests = ErasureRequests(settings)
+    (settings.home / "notes.ndjson").write_text(f'"{USER}"\n')
+    request = requests.enter(USER, actor="ada", reason="ticket 4711").number
+    log, prefect_log, port = tmp_path / "flows.log", tmp_path / "prefect.log", free_port()
+    environment = small_shop.environment(settings.home) | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": api,
-        "TASTEMAKER_PROMOTION__APPROVAL": "true",
+        "PREFECT_API_URL": (api := f"http://127.0.0.1:{port}/api"),
+        **{f"TASTEMAKER_PROMOTION__{name.upper()}": str(value) for name, value in PROMOTION.items()},
     }
     for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK"):
         environment.pop(name, None)  # the commands themselves switch it off
-    prefect_log, page = tmp_path / "prefect.log", PrefectPage(api)
-    serve = ("flows", "serve", "--poll", "1")
-    version = workspace.registry.newest("bought_again")
-    rollout = steps.begin(workspace, version.id, "schedule", "the newest version").id
-    requests = ErasureRequests(settings)
-    (home / "notes.ndjson").write_text(f'"{USER}"\n')
-    request = requests.enter(USER, actor="ada", reason="ticket 4711").number
-    with started(home, environment, prefect_log, "flows", "server", "--port", str(port)):
+    page, subject = PrefectPage(api), f"rollout {rollout}"
+
+    def command(*words: str, output: Path = log) -> AbstractContextManager[None]:
+        return started(settings.home, environment, output, "flows", *words)
+
+    with command("server", "--port", str(port), output=prefect_log):
         wait_for(lambda: httpx.get(f"{api}/health").is_success or None, "Prefect server", prefect_log)
-        with started(home, environment, log, *serve):
-            first = wait_for(lambda: page.run(f"rollout {rollout}", "Suspended"), "suspended rollout", log)
+        with command("serve"):
+            first = wait_for(lambda: page.run(subject, "Suspended"), "suspended rollout", log)
             wait_for(lambda: page.run(f"erasure {request}", "Suspended"), "suspended erasure", log)
         # killed while both wait; a person answers one on the page and one by a command
         assert page.answer(first["id"], approve=True, by=" ", reason="figures read") == "REJECT"
         assert page.answer(first["id"], approve=True, by="grace", reason="figures read") == "ACCEPT"
         requests.approve(request, actor="grace", reason="identity checked")
-        with started(home, environment, log, *serve):
-            wait_for(lambda: page.run(f"rollout {rollout}", "Running"), "running rollout", log)
+        with command("serve"):
+            wait_for(lambda: page.run(subject, "Running"), "running rollout", log)
         # killed while it runs
-        with started(home, environment, log, *serve):
-            last = wait_for(lambda: page.run(f"rollout {rollout}", "Completed"), "ended rollout", log)
+        with command("serve"):
             wait_for(lambda: page.run(f"erasure {request}", "Completed"), "ended erasure", log)
+            wait_for(lambda: page.run(subject, "Suspended"), "suspended rollout", log)
+        # killed in the canary, whose steps the guard takes meanwhile
+        assert store.read_rollout(workspace.engine, rollout).state == "canary"
+        with traffic(shop) as users:
+            for _ in workspace.experiments.get(f"rollout-{rollout}").design.steps:
+                users.canary(f"rollout-{rollout}")
+        with command("serve", "--poll", "1"):
+            last = wait_for(lambda: page.run(subject, "Completed"), "ended rollout", log)
     assert last["id"] == first["id"], "the same run, whatever was killed"
     assert times_computed(log) == 1
-    assert [one.version_id for one in champion.log(workspace.engine, workspace.problem.name)] == [version.id]
+    promoted = [one.version_id for one in champion.log(workspace.engine, workspace.problem.name)]
+    assert promoted[-2:] == [shop.first.id, shop.second.id]
+    ends = [one.state for one in store.read_changes(workspace.engine, rollout) if one.state == "promoted"]
+    assert ends == ["promoted"]
     approved = [one for one in store.read_changes(workspace.engine, rollout) if one.actor == "grace"]
     assert [one.reason for one in approved] == ["figures read"]
     assert requests.get(request).state == "done"
     stored = [path for path in (tmp_path / "prefect").rglob("*") if path.is_file()]
     assert any(path.name == "prefect.db" for path in stored)
-    everything = [*stored, log, prefect_log]
-    assert [path for path in everything if USER.encode() in path.read_bytes()] == []
+    assert [path for path in (*stored, log, prefect_log) if USER.encode() in path.read_bytes()] == []
 
 
 def times_computed(log: Path) -> int:

@@ -66,6 +66,10 @@ def _show(proof: Proof, check: bool) -> None:
 def _advise(places: list[str]) -> None:
     """Print what to do about the places where the user remains."""
     in_models = sum(place.startswith("artifacts/") for place in places)
+    in_requests = sum(place.startswith("erasure_requests/") for place in places)
+    if in_requests:
+        reason = "an open request for this erasure holds the user id until it is executed"
+        click.echo(f"{reason}\n  fix: tastemaker erasure list, then approve or decline it", err=True)
     if in_models:
         reason = (
             "champions and each model's deployed and newest versions are in use, "
@@ -73,6 +77,6 @@ def _advise(places: list[str]) -> None:
         )
         fix = "retrain (tastemaker run), deploy the new versions, then run tastemaker forget again"
         click.echo(f"{reason}\n  fix: {fix}", err=True)
-    if in_models < len(places):
+    if in_models + in_requests < len(places):
         reason = "the other places are files or tables that the platform does not own"
         click.echo(f"{reason}\n  fix: delete it there yourself, then run tastemaker forget again", err=True)

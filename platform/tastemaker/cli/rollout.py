@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -179,8 +179,16 @@ def _print(workspace: Workspace, found: Rollout, as_json: bool) -> None:
         click.echo(
             f"{one.at:%Y-%m-%d %H:%M} UTC  {one.state.replace('_', ' ')}, by {one.actor}: {one.reason}"
         )
-        for name, value in one.evidence.items():
-            click.echo(f"    {name.replace('_', ' ')}: {value}")
+        for line in _figures(one.evidence):
+            click.echo(f"    {line}")
+
+
+def _figures(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the figures that a change rests on; a list, such as that of guardrails, has a line each."""
+    for name, value in evidence.items():
+        for one in value if isinstance(value, list) else [value]:
+            words = ", ".join(f"{key} {part}" for key, part in one.items()) if isinstance(one, dict) else one
+            yield f"{name}: {words}".replace("_", " ")
 
 
 def _as_json(found: Rollout) -> dict[str, Any]:

@@ -146,6 +146,8 @@ def _waits(row: Row[Any], changes: Sequence[Row[Any]], needs_approval: bool) -> 
         return ""
     if row.state == "held":
         return "a person, who resumes or ends it"
-    if row.state == "approval" and needs_approval and not any(APPROVED in one.evidence for one in changes):
-        return "a person, who approves or declines it"
+    if row.state == "approval":
+        is_approved = any(APPROVED in one.evidence for one in changes)
+        is_asked = needs_approval and not is_approved
+        return "a person, who approves or declines it" if is_asked else f"its start ({changes[-1].reason})"
     return "its next step, by its time and its guardrails"

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from tastemaker.cli.erasure import erasure
+from tastemaker.cli.forget import forget
 from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
@@ -56,6 +57,17 @@ def test_where_the_user_remains_is_shown(home: Path) -> None:
     shown = run("show", "1").output
     assert "attempts   1, the newest: the user remains in" in shown
     assert "remains    mine.csv: 1 bytes" in shown
+
+
+def test_a_direct_erasure_names_the_open_request_that_holds_the_id(home: Path) -> None:
+    (home / "run.jsonl").write_text('{"user": "customer-17850"}\n')
+    run("request", "customer-17850", "--reason", "ticket 4711", *BY)
+    result = CliRunner().invoke(forget, ["customer-17850"])
+    assert result.exit_code == 1
+    assert "remains   erasure_requests/1.json: 1 text" in result.stdout
+    assert result.stderr.endswith("fix: tastemaker erasure list, then approve or decline it\n")
+    run("decline", "1", "--reason", "erased already", *BY)
+    assert CliRunner().invoke(forget, ["customer-17850"]).exit_code == 0
 
 
 def test_an_overdue_request_is_the_exit_status(home: Path) -> None:

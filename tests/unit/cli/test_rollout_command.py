@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support import rollout_homes
 from support.rollout_homes import PERSON, RolloutHome
 from tastemaker.cli.rollout import rollout
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import steps
+from tastemaker.workflows.rollouts import steps, store
 from tastemaker.workflows.workspace import Workspace
 
 BY = ("--by", PERSON)
@@ -45,6 +46,17 @@ def test_a_rollout_is_held_resumed_and_approved(home: RolloutHome) -> None:
     [listed] = json.loads(run("list", "--all", "--json").output)
     assert (listed["id"], listed["state"], listed["champion_id"]) == (1, "promoted", home.first.id)
     assert listed["ended_at"] is not None
+
+
+def test_figures_of_guardrails_have_a_line_each(home: RolloutHome) -> None:
+    checks = [{"guardrail": name, "verdict": "safe"} for name in ("active_share", "empty_share")]
+    move = store.Move("canary", "1 % of the users have it", evidence={"users": 900, "checks": checks})
+    store.record(home.workspace.engine, store.read_rollout(home.workspace.engine, 1), move, datetime.now(UTC))
+    assert run("show", "1").output.endswith(
+        "    users: 900\n"
+        "    checks: guardrail active share, verdict safe\n"
+        "    checks: guardrail empty share, verdict safe\n"
+    )
 
 
 def test_a_declined_rollout_takes_no_more_actions(home: RolloutHome) -> None:

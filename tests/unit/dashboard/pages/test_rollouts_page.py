@@ -112,7 +112,8 @@ def test_a_rollout_has_its_steps_with_figures_and_the_commands_that_are_possible
     ("changes", "waits"),
     [
         (IN_CANARY[:1], "a person, who approves or declines it"),
-        (IN_CANARY[:2], "its next step, by its time and its guardrails"),
+        (IN_CANARY[:2], "its start (figures read)"),
+        (IN_CANARY, "its next step, by its time and its guardrails"),
         ([*IN_CANARY, PlantedChange(1, "held", "the sale")], "a person, who resumes or ends it"),
     ],
 )
@@ -124,7 +125,7 @@ def test_what_is_waited_for(reader: DashboardReader, changes: list[PlantedChange
 def test_without_the_setting_no_person_is_waited_for(reader: DashboardReader) -> None:
     number = plant_rollout(reader.engine, NOW, CHAMPION, IN_CANARY[:1])
     assert shown(reader, number).answer.endswith(
-        "it waits for its next step, by its time and its guardrails."
+        "; it waits for its start (the best model's newest version)."
     )
 
 
