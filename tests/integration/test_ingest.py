@@ -17,7 +17,7 @@ from tastemaker.data.ingest import land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import open_source
 from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
-from tastemaker.data.validation.admission import Published, validate_and_publish
+from tastemaker.data.validation.admission import Published, pending_days, stage_days, validate_and_publish
 from tastemaker.data.validation.gate import GateCounts, RowChecks
 from tastemaker.errors import GateError, SourceError
 from tastemaker.settings import SourceSettings
@@ -193,6 +193,70 @@ def test_a_run_that_died_is_resumed(lake: Lake, engine: Engine, gate: GreatExpec
     assert result.total.quarantined == {"event_id_repeated": 1, "value_negative": 4}
     assert ids(lake) == {"e0", "e1", "e2", "e3"}
     assert lake.read("quarantine").num_rows == 5
+
+
+def test_days_that_several_processes_staged_are_published_as_if_one_had(
+    tmp_path: Path, gate: GreatExpectationsGate
+) -> None:
+    """Also if one of them is killed in between, and where a row of one day repeats an event of another."""
+    rows = {
+        day(n): [
+            *(event(f"{letter}{n}", n) for letter in "abc"),
+            event("same", n),
+            event(f"x{n}", n, user_id=""),
+        ]
+        for n in range(9)
+    }
+    found = []
+    for name in ("once", "staged"):
+        lake, engine = Lake(tmp_path / name), create_engine(f"sqlite:///{tmp_path / name}.db")
+        metadata.create_all(engine)
+        land(Shelf(rows), lake)
+        if name == "staged":
+
+            def dies_on_the_third(stage: str, done: int, total: int) -> None:
+                if done == 3:
+                    raise InterruptedError
+
+            with pytest.raises(InterruptedError):
+                stage_days(
+                    "shelf", lake, gate, engine,
+                    days=[day(n) for n in range(5)], chunk_rows=3, progress=dies_on_the_third,
+                )  # fmt: skip
+            assert list(pending_days("shelf", lake, gate, engine)) == [day(n) for n in range(3, 9)]
+            for part in ([day(3), day(4)], [day(n) for n in range(5, 9)]):
+                stage_days("shelf", lake, gate, engine, days=part)
+            assert pending_days("shelf", lake, gate, engine) == {}
+            assert lake.files("events") == [], "nothing is published yet"
+        published = validate_and_publish("shelf", lake, gate, engine)
+        with engine.connect() as connection:
+            ledger = connection.execute(
+                select(ingested_days).with_only_columns(ingested_days.c.day, ingested_days.c.digest)
+            ).all()
+        tables = {
+            table: sorted(map(str, lake.read(table).to_pylist()))
+            for table in ("events", "quarantine", "items")
+        }
+        found.append((published, tables, sorted(map(tuple, ledger))))
+    assert found[0] == found[1]
+    assert found[0][0].total.accepted == 28
+    assert found[0][0].total.refused == 17
+
+
+def test_a_late_change_of_one_day_is_all_that_is_pending(
+    lake: Lake, engine: Engine, gate: GreatExpectationsGate
+) -> None:
+    shelf = Shelf({day(n): [event(f"e{n}", n)] for n in range(6)})
+    land(shelf, lake)
+    validate_and_publish("shelf", lake, gate, engine)
+    written = {path: path.stat().st_mtime_ns for path in lake.files("events")}
+    shelf.rows[day(2)].append(event("late", 2))
+    land(shelf, lake)
+    assert pending_days("shelf", lake, gate, engine) == {day(2): 2}
+    stage_days("shelf", lake, gate, engine, days=[day(n) for n in range(6)])
+    assert validate_and_publish("shelf", lake, gate, engine).days == (day(2),)
+    changed = [path for path, at in written.items() if path.stat().st_mtime_ns != at]
+    assert changed == [lake.path("events", day(2), part="shelf")]
 
 
 def test_a_refused_batch_changes_nothing(lake: Lake, engine: Engine, gate: GreatExpectationsGate) -> None:

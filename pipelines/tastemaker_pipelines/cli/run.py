@@ -60,7 +60,7 @@ def run(
     _ = workspace.problem  # a wrong problem file is reported before anything starts
     require_choice(workspace.settings.models, workspace.problem.baseline)
     _name_lost_versions(workspace, console)
-    outcome = carry_out(workspace, console, select, _days(start, end, force))
+    outcome = carry_out(workspace, console, select, days_config(start, end, force=force))
     if as_json:
         click.echo(_as_json(outcome))
     if not outcome.success:
@@ -123,7 +123,16 @@ def carry_out(
     return outcome
 
 
-def _days(start: datetime | None, end: datetime | None, force: bool) -> dict[str, Any] | None:
+def days_config(
+    start: datetime | None, end: datetime | None, *, force: bool = False
+) -> dict[str, Any] | None:
+    """Return the run config that restricts ingestion to some days; None for no restriction.
+
+    Args:
+        start: The first day; None for no limit.
+        end: The last day, inclusive; None for no limit.
+        force: Whether days are read that did not change.
+    """
     config: dict[str, Any] = {"force": force}
     if start:
         config["start"] = start.date().isoformat()

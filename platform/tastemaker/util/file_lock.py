@@ -10,20 +10,22 @@ from pathlib import Path
 
 
 @contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
     """Hold the lock on a file within the block. The file stays: removing it would race.
 
     Args:
         path: The file; it is created if it is missing.
         wait: Whether to wait for another holder.
+        shared: Whether others may hold it at the same time, if they share it, too.
 
     Raises:
         BlockingIOError: Another process holds the lock, and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, mode if wait else mode | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)

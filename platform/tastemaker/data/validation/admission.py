@@ -28,7 +28,7 @@ from sqlalchemy import Engine
 
 from tastemaker.data.lake import UNDATED, Lake, by_day, file_metadata, parquet_writer
 from tastemaker.data.lake_files import day_of, literal, open_duckdb
-from tastemaker.data.source_period import DERIVED, remove_derived
+from tastemaker.data.source_period import DERIVED, landed_rows, remove_derived
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch
 from tastemaker.data.validation.gate_results import record_gate_result
@@ -115,22 +115,12 @@ def validate_and_publish(
         GateError: The batch as a whole is refused; the published tables are unchanged.
     """
     with file_lock(lake.root / ".admit.lock"):
-        staging = Lake(lake.root / ".admitting" / source)
+        staging = _staging(lake, source)
         repeats = find_repeats(lake, source)
         digests = _digests(lake, source, gate, repeats)
         known = read_ledger(engine, source)
-        pending = [
-            day
-            for day, digest in digests.items()
-            if (days is None or day in days) and not _is_done(lake, source, day, digest, known)
-        ]
-        entries = {day: entry for day in pending if (entry := _staged(staging, day, digests[day]))}
-        fresh = [day for day in pending if day not in entries]
-        checked = check_days(lake, source, gate, fresh, repeats, chunk_rows)
-        for day, pieces in groupby(checked, key=itemgetter(0)):
-            entries[day] = _stage(staging, day, digests[day], pieces)
-            if progress is not None:
-                progress("admit", len(entries), len(pending))
+        pending = _pending(lake, source, digests, known, days)
+        entries = _stage_days(lake, source, gate, pending, digests, repeats, chunk_rows, progress)
         order = [rule.name for rule in gate.rules("events")]
         batch = _sum(entries.values(), order)
         catalogues = check_items_and_users(lake, gate)
@@ -153,6 +143,96 @@ def validate_and_publish(
             write_items_and_users(lake, catalogue)
         landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
         return Published(tuple(pending), tables, _sum(landed, order), warnings)
+
+
+def pending_days(source: str, lake: Lake, gate: Gate, engine: Engine) -> dict[date, int]:
+    """Return the landed days that are neither validated nor staged, oldest first, with their numbers of rows.
+
+    Args:
+        source: Name of the source.
+        lake: Holds the landed rows.
+        gate: The rules.
+        engine: The metadata database, which records validated days.
+    """
+    digests = _digests(lake, source, gate, find_repeats(lake, source))
+    pending = _pending(lake, source, digests, read_ledger(engine, source), None)
+    fresh = [day for day in pending if _staged(_staging(lake, source), day, digests[day]) is None]
+    return landed_rows(lake, source, fresh)
+
+
+def stage_days(
+    source: str,
+    lake: Lake,
+    gate: Gate,
+    engine: Engine,
+    *,
+    days: Collection[date],
+    chunk_rows: int = 250_000,
+    progress: Progress | None = None,
+) -> GateCounts:
+    """Validate days without publishing them: the next `validate_and_publish` finds them validated.
+
+    Several processes may do this at once, each with days of its own.
+
+    Args:
+        source: Name of the source.
+        lake: Holds the landed rows, and gets the staged ones.
+        gate: The rules.
+        engine: The metadata database, which records validated days.
+        days: The days; those that are validated already are left out.
+        chunk_rows: The most rows in memory.
+        progress: Called after each day.
+
+    Returns:
+        The number of rows by result.
+    """
+    with file_lock(lake.root / ".admit.lock", shared=True):
+        repeats = find_repeats(lake, source)
+        digests = _digests(lake, source, gate, repeats)
+        pending = _pending(lake, source, digests, read_ledger(engine, source), days)
+        entries = _stage_days(lake, source, gate, pending, digests, repeats, chunk_rows, progress)
+        return _sum(entries.values(), [rule.name for rule in gate.rules("events")])
+
+
+def _staging(lake: Lake, source: str) -> Lake:
+    return Lake(lake.root / ".admitting" / source)
+
+
+def _pending(
+    lake: Lake,
+    source: str,
+    digests: Mapping[date, str],
+    known: Mapping[date, Entry],
+    days: Collection[date] | None,
+) -> list[date]:
+    """Return the days whose newest rows are not published, of all or of some days."""
+    return [
+        day
+        for day, digest in digests.items()
+        if (days is None or day in days) and not _is_done(lake, source, day, digest, known)
+    ]
+
+
+def _stage_days(
+    lake: Lake,
+    source: str,
+    gate: Gate,
+    pending: Sequence[date],
+    digests: Mapping[date, str],
+    repeats: Repeats,
+    chunk_rows: int,
+    progress: Progress | None,
+) -> dict[date, Entry]:
+    """Stage the days that no earlier process has staged, and return the results of all."""
+    staging = _staging(lake, source)
+    entries = {day: entry for day in pending if (entry := _staged(staging, day, digests[day]))}
+    fresh = [day for day in pending if day not in entries]
+    checked = check_days(lake, source, gate, fresh, repeats, chunk_rows)
+    for day, pieces in groupby(checked, key=itemgetter(0)):
+        entries[day] = _stage(staging, day, digests[day], pieces)
+        if progress is not None:
+            progress("admit", len(entries), len(pending))
+    return entries
 
 
 def _warnings(lake: Lake, catalogues: Sequence[CheckedTables]) -> Iterator[str]:
