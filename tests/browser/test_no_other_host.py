@@ -38,7 +38,7 @@ pytestmark = [
 ]
 
 BIN = Path(sys.executable).parent
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 DAGSTER = ("/", "/assets", "/asset-groups", "/runs", "/locations", "/jobs", "/automation", "/health")
 PREFECT = ("/", "/dashboard", "/runs", "/flows", "/deployments", "/work-pools", "/settings")
 

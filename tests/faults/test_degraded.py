@@ -72,7 +72,7 @@ class Running(NamedTuple):
 
     def says(self, words: str, times: int, more: str, of_those: int) -> None:
         """Each worker that is asked says it, as often and no more."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + visited_service.START_SECONDS
         while (found := (self.said(words), self.said(words, more))) != (times, of_those):
             assert time.monotonic() < end, found
             self.ask()

@@ -18,7 +18,7 @@ from tastemaker.experiments.tripped import Trip, TripFiles
 from tastemaker.settings import load_settings
 from tastemaker.storage.engine import open_engine
 
-SECONDS = 40.0
+SECONDS = 120.0
 COMMAND = ("tastemaker", "experiment", "guard", "--follow")
 PROBLEM = "name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n"
 

@@ -17,7 +17,7 @@ from tastemaker.evaluation.robustness import staleness
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import backtests, seed_spreads
 
-SECONDS = 120
+SECONDS = 300
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tastemaker.registry import Version
 pytestmark = pytest.mark.servers
 
 LOVED = "item-17"
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 ENVIRONMENT = {
     "TASTEMAKER_HOME": "home",
     "TASTEMAKER_PROBLEM": "problem.yaml",

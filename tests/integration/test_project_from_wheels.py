@@ -17,7 +17,7 @@ from support import wheels
 from support.bento_servers import free_port, stop, wait
 from support.repository import ROOT
 
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 600
 SIZE = {"n_users": 150, "n_items": 80, "events_per_day": 150}
 
 

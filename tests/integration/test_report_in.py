@@ -62,7 +62,7 @@ class Board:
 
     def start(self) -> None:
         self._process = start(self.settings.home, "tastemaker", "dashboard", "--port", str(self.port))
-        wait_until(self._answers, 30, lambda: "the dashboard did not start")
+        wait_until(self._answers, 120, lambda: "the dashboard did not start")
 
     def kill(self) -> None:
         with ended(self._process):

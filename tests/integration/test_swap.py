@@ -25,7 +25,7 @@ from tastemaker.workflows.promotion_gate import PromotionGate
 
 pytestmark = pytest.mark.servers
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tastemaker.plugins import discovery
 from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.workspace import Workspace
 
-SECONDS = 60
+SECONDS = 300
 
 
 @pytest.fixture

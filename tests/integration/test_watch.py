@@ -67,13 +67,13 @@ def test_a_fault_is_one_trigger_and_one_resolve(page: WatchedPage, tmp_path: Pat
     with WatchProcess(tmp_path / "home", page) as watch:
         fault(page, "a", 1)
         page.gauges['tastemaker_echo{model="a"}'] = 1
-        wait_until(lambda: page.counts() == {"trigger": 1}, 30, watch.log)
+        wait_until(lambda: page.counts() == {"trigger": 1}, 120, watch.log)
         (trigger,) = page.distinct()
         assert trigger["summary"] == "1 of a"
         assert trigger["labels"] == {"model": "a", "job": "tastemaker", "instance": page.url[7:]}
         fault(page, "a", 0)
         page.gauges['tastemaker_echo{model="a"}'] = 0
-        wait_until(lambda: page.counts() == {"trigger": 1, "resolve": 1}, 30, watch.log)
+        wait_until(lambda: page.counts() == {"trigger": 1, "resolve": 1}, 120, watch.log)
         watch.kill(signal.SIGTERM)
         assert "Traceback" not in watch.log()
 
@@ -96,7 +96,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(page: WatchedPage, tmp_
         for model in MODELS:
             fault(page, model, 0)
 
-        wait_until(lambda: _evaluates(watch) is True and all_sent(page, url), 60, watch.log)
+        wait_until(lambda: _evaluates(watch) is True and all_sent(page, url), 120, watch.log)
     check_each_once(page, url)
     assert faults > 5
 
@@ -106,9 +106,9 @@ def test_a_receiver_that_is_away_gets_everything_once_in_order(page: WatchedPage
     with WatchProcess(tmp_path / "home", page) as watch:
         for _ in range(2):
             fault(page, "a", 1)
-            wait_until(lambda: len(open_incidents(url)) == 1, 30, watch.log)
+            wait_until(lambda: len(open_incidents(url)) == 1, 120, watch.log)
             fault(page, "a", 0)
-            wait_until(lambda: not open_incidents(url), 30, watch.log)
+            wait_until(lambda: not open_incidents(url), 120, watch.log)
         page.status = 202
         wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 2}, 90, watch.log)
     check_each_once(page, url)
@@ -120,12 +120,12 @@ def test_a_database_that_is_away_delays_messages_and_loses_none(page: WatchedPag
         database_url = f"{url}/postgres"
         with WatchProcess(tmp_path / "home", page, database_url=database_url) as watch:
             fault(page, "a", 1)
-            wait_until(lambda: page.counts() == {"trigger": 1}, 30, watch.log)
+            wait_until(lambda: page.counts() == {"trigger": 1}, 120, watch.log)
             server.stop()
             fault(page, "a", 0)
             fault(page, "b", 1)
             wait_until(
-                lambda: "the database can't be used; evaluation continues" in watch.log(), 30, watch.log
+                lambda: "the database can't be used; evaluation continues" in watch.log(), 120, watch.log
             )
             time.sleep(5)
             fault(page, "b", 0)
@@ -133,9 +133,9 @@ def test_a_database_that_is_away_delays_messages_and_loses_none(page: WatchedPag
             time.sleep(3)
             assert page.counts() == {"trigger": 1}
             server.start()
-            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 2}, 60, watch.log)
+            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 2}, 120, watch.log)
             fault(page, "c", 0)
-            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 3}, 30, watch.log)
+            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 3}, 120, watch.log)
         check_each_once(page, database_url)
 
 
@@ -147,16 +147,16 @@ def test_of_two_watches_one_evaluates_and_the_other_takes_over(
     second = WatchProcess(tmp_path / "second", page, database_url=postgres_url)
     with first, second:
         fault(page, "a", 1)
-        wait_until(lambda: page.counts() == {"trigger": 1}, 30, first.log)
-        wait_until(lambda: {_evaluates(first), _evaluates(second)} == {False, True}, 60, first.log)
+        wait_until(lambda: page.counts() == {"trigger": 1}, 120, first.log)
+        wait_until(lambda: {_evaluates(first), _evaluates(second)} == {False, True}, 120, first.log)
         (leader,) = [one for one in (first, second) if _evaluates(one)]
         other = second if leader is first else first
         leader.kill()
         fault(page, "a", 0)
         fault(page, "b", 1)
-        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 1}, 60, other.log)
+        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 1}, 120, other.log)
         fault(page, "b", 0)
-        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 2}, 30, other.log)
+        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 2}, 120, other.log)
         assert _evaluates(other)
     check_each_once(page, postgres_url)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 import psutil
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def free_port() -> int:

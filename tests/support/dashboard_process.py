@@ -29,7 +29,7 @@ def dashboard_process(home: Path, more: Mapping[str, str] | None = None) -> Iter
         return False
 
     with ended(process):
-        wait_until(answers, 60, lambda: "the dashboard does not answer")
+        wait_until(answers, 120, lambda: "the dashboard does not answer")
         yield url
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)

@@ -33,7 +33,7 @@ _PORT = re.compile(r"--port (\d+)")
 READY = {"dagster dev": "/server_info", "tastemaker serve": "/readyz", "bentoml serve": "/readyz"}
 ISOLATED = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Before a program: a network and process numbers of its own; whatever it started ends with it."""
-START_SECONDS, FOLLOW_SECONDS, LIMIT_SECONDS = 180, 8, 300
+START_SECONDS, FOLLOW_SECONDS, LIMIT_SECONDS = 300, 8, 600
 
 
 class Command(NamedTuple):

@@ -24,7 +24,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 class Server:
