@@ -110,6 +110,7 @@ def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived,
             degraded.append(service.get("/readyz").json()["degraded"])
             time.sleep(0.2)
         assert [process.poll() for process in processes] == [None] * shippers, "a shipper gave up"
+        assert "moved to lake" in (home / "ship.log").read_text(), "nothing was shipped meanwhile"
         summary = visits.end()
         said = service.log.read_text()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), []), degraded, said
