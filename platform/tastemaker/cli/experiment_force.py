@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import click
 
+from tastemaker.cli.person import by_option, person
+
 
 @click.command()
 @click.argument("name")
 @click.argument("unit")
 @click.argument("variant", required=False)
 @click.option("--remove", is_flag=True, help="Let the plan decide about it again.")
-def force(name: str, unit: str, variant: str | None, remove: bool) -> None:
+@click.option("--reason", default="to look at it", show_default=True, help="Why; it is recorded.")
+@by_option
+def force(name: str, unit: str, variant: str | None, remove: bool, reason: str, by: str | None) -> None:
     """Force a unit of NAME into a variant, to look at it.
 
     UNIT is the id of a user, device or session, as the experiment's namespace assigns them. What it does is
-    logged and not analysed. Controllers act by it within two seconds.
+    logged and not analysed. Controllers act by it within two seconds. Who forced it is recorded, without the
+    id of the unit.
 
     \b
     Examples:
@@ -23,7 +28,6 @@ def force(name: str, unit: str, variant: str | None, remove: bool) -> None:
     """
     from tastemaker.errors import TastemakerError
     from tastemaker.experiments.assignment import forced_key
-    from tastemaker.experiments.lifecycle.forced import change_forced
     from tastemaker.experiments.lifecycle.records import read_experiment
     from tastemaker.privacy.pseudonyms import open_pseudonyms
     from tastemaker.snapshot.canonical_ids import canonical
@@ -46,13 +50,7 @@ def force(name: str, unit: str, variant: str | None, remove: bool) -> None:
     form = canonical(unit, workspace.settings.source.ids) if space.unit == "user" else unit
     hidden = open_pseudonyms(workspace.settings)
     key = forced_key(space.salt, hidden.of_unit(form) if hidden else form)
-    before = change_forced(experiments.folder, name, key, variant)
-    if found.is_active:
-        try:
-            experiments.publish()
-        except TastemakerError:
-            change_forced(experiments.folder, name, key, before)
-            raise
+    before = experiments.force(name, key, variant, actor=person(by), reason=reason)
     if variant is not None:
         click.echo(f"{space.unit} {unit} gets {variant} of {name}; it is not analysed")
     else:

@@ -17,6 +17,7 @@ from tastemaker.cli.promotion import (
     rollback,
     unfreeze,
 )
+from tastemaker.cli.why_version import why
 
 if TYPE_CHECKING:
     from tastemaker.plugins.discovery import Plugin
@@ -39,6 +40,7 @@ def models() -> None:
       tastemaker models rollback           make the previous champion the champion again
       tastemaker models unfreeze           allow automatic promotion again after a rollback
       tastemaker models deploy VERSION     deploy a version to the services of its model
+      tastemaker models why VERSION        show why it was trained, and what became of it
     """
 
 
@@ -323,5 +325,5 @@ def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> N
     Console(highlight=False).print(table)
 
 
-for command in (promote, deploy, rollback, unfreeze, backtest):
+for command in (promote, deploy, rollback, unfreeze, backtest, why):
     models.add_command(command)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.person import by_option, person
+
 if TYPE_CHECKING:
     from tastemaker.registry import Version
     from tastemaker.registry.champion import Promotion
@@ -23,8 +25,9 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
     metavar="REASON",
     help="Promote without the comparison; the reason is recorded.",
 )
+@by_option
 @as_json_option
-def promote(version: str, force_reason: str | None, as_json: bool) -> None:
+def promote(version: str, force_reason: str | None, by: str | None, as_json: bool) -> None:
     """Make VERSION the champion, which `tastemaker serve` serves.
 
     The version must be significantly better than the baseline and not worse than the champion, by backtests
@@ -41,7 +44,7 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
 
     workspace = Workspace.open()
     figures = None if force_reason is None else _figures(workspace, version)
-    promotion = workspace.promotion_gate.promote(version, force_reason=force_reason)
+    promotion = workspace.promotion_gate.promote(version, force_reason=force_reason, actor=person(by))
     _print_promotion(workspace, promotion, as_json, figures=figures)
 
 
@@ -76,8 +79,9 @@ def deploy(version: str) -> None:
 @click.command()
 @click.option("--reason", required=True, help="The reason, which is recorded.")
 @click.option("--problem", help="The problem's name.  [default: the problem in use]")
+@by_option
 @as_json_option
-def rollback(reason: str, problem: str | None, as_json: bool) -> None:
+def rollback(reason: str, problem: str | None, by: str | None, as_json: bool) -> None:
     """Make the previous champion the champion again.
 
     Automatic promotion is then frozen, so that the next run does not promote the same version again, until a
@@ -90,15 +94,16 @@ def rollback(reason: str, problem: str | None, as_json: bool) -> None:
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
-    promotion = workspace.registry.rollback(problem or workspace.problem.name, reason)
+    promotion = workspace.registry.rollback(problem or workspace.problem.name, reason, person(by))
     _print_promotion(workspace, promotion, as_json)
 
 
 @click.command()
 @click.option("--reason", required=True, help="The reason, which is recorded.")
 @click.option("--problem", help="The problem's name.  [default: the problem in use]")
+@by_option
 @as_json_option
-def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
+def unfreeze(reason: str, problem: str | None, by: str | None, as_json: bool) -> None:
     """Allow automatic promotion again after a rollback.
 
     A forced promotion freezes automatic promotion, too. The champion stays until the next run finds a
@@ -111,7 +116,7 @@ def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
-    entry = workspace.registry.unfreeze(problem or workspace.problem.name, reason)
+    entry = workspace.registry.unfreeze(problem or workspace.problem.name, reason, person(by))
     if as_json:
         from tastemaker.cli.models import print_json
 

@@ -27,6 +27,8 @@ class Promotion:
     reason: str
     """Why; for a promotion that was not forced, the result of the challenger test."""
     at: datetime
+    actor: str | None = None
+    """A person, `schedule` or `rollout:ID`; None: not recorded."""
 
     @property
     def freezes(self) -> bool:
@@ -35,7 +37,14 @@ class Promotion:
 
 
 def record(
-    engine: Engine, problem: str, version_id: str, action: Action, *, forced: bool, reason: str
+    engine: Engine,
+    problem: str,
+    version_id: str,
+    action: Action,
+    *,
+    forced: bool,
+    reason: str,
+    actor: str | None = None,
 ) -> Promotion:
     """Append an entry to the log, whose version is the champion from then on.
 
@@ -46,8 +55,9 @@ def record(
         action: What was done.
         forced: Whether a person overrode the challenger test.
         reason: Why, in words.
+        actor: Who did it; None: that is not known.
     """
-    promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC))
+    promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC), actor)
     with engine.begin() as connection:
         connection.execute(insert(promotions).values(vars(promotion)))
     return promotion

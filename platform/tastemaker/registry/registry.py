@@ -212,22 +212,26 @@ class Registry:
         version_id = champion.current(self.engine, problem)
         return None if version_id is None else self.get(version_id)
 
-    def make_champion(self, version: Version, reason: str, *, forced: bool) -> Promotion:
+    def make_champion(
+        self, version: Version, reason: str, *, forced: bool, actor: str | None = None
+    ) -> Promotion:
         """Record a version as its problem's champion and have it served, without a test.
 
         Args:
             version: A registered version whose files were verified.
             reason: Why, in words.
             forced: Whether a person overrode the challenger test, which freezes automatic promotion.
+            actor: Who does it; None: that is not known.
         """
-        return self._record("promote", version, reason, forced=forced)
+        return self._record("promote", version, reason, forced=forced, actor=actor)
 
-    def rollback(self, problem: str, reason: str) -> Promotion:
+    def rollback(self, problem: str, reason: str, actor: str | None = None) -> Promotion:
         """Make the previous champion the champion again.
 
         Args:
             problem: The problem's name.
             reason: Why, in words.
+            actor: Who does it; None: that is not known.
 
         Raises:
             RegistryError: There is no earlier champion that can be served, or no reason.
@@ -238,7 +242,7 @@ class Registry:
             version = self.get(version_id)
             fault = self._fault(version)
             if fault is None:
-                return self._record("rollback", version, reason.strip(), forced=False)
+                return self._record("rollback", version, reason.strip(), forced=False, actor=actor)
             logger.warning("version %s is skipped: %s", version_id, fault)
         raise RegistryError(
             f"no earlier champion of the problem {problem!r} to go back to",
@@ -249,12 +253,13 @@ class Registry:
         """Return the rollback or forced promotion that stops automatic promotion; None if there is none."""
         return champion.frozen(self.engine, problem)
 
-    def unfreeze(self, problem: str, reason: str) -> Promotion:
+    def unfreeze(self, problem: str, reason: str, actor: str | None = None) -> Promotion:
         """End a freeze of automatic promotion.
 
         Args:
             problem: The problem's name.
             reason: Why, in words.
+            actor: Who does it; None: that is not known.
 
         Raises:
             RegistryError: Automatic promotion is not frozen, or there is no reason.
@@ -268,7 +273,7 @@ class Registry:
                 fix="nothing is to be done; tastemaker run promotes the best model that may be",
             )
         return champion.record(
-            self.engine, problem, current.id, "unfreeze", forced=False, reason=reason.strip()
+            self.engine, problem, current.id, "unfreeze", forced=False, reason=reason.strip(), actor=actor
         )
 
     def deploy(self, version: Version) -> None:
@@ -279,9 +284,11 @@ class Registry:
             row = {"model": version.model, "version_id": version.id, "at": datetime.now(UTC)}
             connection.execute(insert(deployments).values(row))
 
-    def _record(self, action: Action, version: Version, reason: str, *, forced: bool) -> Promotion:
+    def _record(
+        self, action: Action, version: Version, reason: str, *, forced: bool, actor: str | None
+    ) -> Promotion:
         promotion = champion.record(
-            self.engine, version.problem, version.id, action, forced=forced, reason=reason
+            self.engine, version.problem, version.id, action, forced=forced, reason=reason, actor=actor
         )
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
         self._deploy_champion(version)

@@ -124,7 +124,8 @@ def ship_variant(
     evidence = {"variant": variant}
     promotion = None
     if version is not None:
-        promotion = _promote(workspace, version, f"{_shown_by(workspace, experiment)} ({reason})")
+        said = f"{_shown_by(workspace, experiment)} ({reason})"
+        promotion = _promote(workspace, version, said, actor)
         evidence["champion"] = version.id
     change = experiments.change(
         name,
@@ -147,7 +148,7 @@ def _shown_by(workspace: Workspace, experiment: Experiment) -> str:
     return f"{experiment.name}: every guardrail allowed each step, up to {share}"
 
 
-def _promote(workspace: Workspace, version: Version, reason: str) -> Promotion:
+def _promote(workspace: Workspace, version: Version, reason: str, actor: str) -> Promotion:
     """Promote a version for the reason of an experiment's result."""
     from tastemaker.registry.artifact import verify_version
 
@@ -156,7 +157,7 @@ def _promote(workspace: Workspace, version: Version, reason: str) -> Promotion:
         agrees = workspace.promotion_gate.test(version).passed
     except RegistryError:  # there is no backtest to compare
         agrees = False
-    return workspace.registry.make_champion(version, reason, forced=not agrees)
+    return workspace.registry.make_champion(version, reason, forced=not agrees, actor=actor)
 
 
 def _versions(workspace: Workspace, experiment: Experiment) -> dict[str, Version]:

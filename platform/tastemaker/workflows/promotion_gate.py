@@ -202,13 +202,16 @@ class PromotionGate:
             champion=_against(engine, artifacts, mine, current, metric, self.max_loss),
         )
 
-    def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
+    def promote(
+        self, version_id: str, *, force_reason: str | None = None, actor: str | None = None
+    ) -> Promotion:
         """Make a version its problem's champion if it passes the test or is forced.
 
         Args:
             version_id: The challenger.
             force_reason: Why it is promoted without the test; it is recorded, and freezes automatic
                 promotion.
+            actor: Who promotes it; None: that is not known.
 
         Raises:
             RegistryError: The reason is empty; or the version is not better than the baseline, or may be
@@ -220,9 +223,9 @@ class PromotionGate:
         if force_reason is not None:
             if not (reason := force_reason.strip()):
                 raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
-            return self.registry.make_champion(version, reason, forced=True)
+            return self.registry.make_champion(version, reason, forced=True, actor=actor)
         found = self.require_passed(version)
-        return self.registry.make_champion(version, str(found), forced=False)
+        return self.registry.make_champion(version, str(found), forced=False, actor=actor)
 
     def require_passed(self, version: Version) -> ChallengerTest:
         """Return the test of a version that passes it.

@@ -56,6 +56,21 @@ def test_a_unit_is_forced_and_let_go_while_the_experiment_runs() -> None:
     assert run("force", "ranker-2", "u1", "--remove").output == "user u1 was not forced\n"
 
 
+def test_who_forced_a_unit_is_in_the_audit_trail_without_its_id(shop: ExperimentHome) -> None:
+    run(*NEW, "--flag", "off=false", "--flag", "on=true")
+    run("force", "ranker-2", "u1", "on", "--by", "ada", "--reason", "a user complained")
+    run("force", "ranker-2", "u1", "--remove", "--by", "bob")
+    forced, removed = shop.experiments.history("ranker-2")[-2:]
+    assert (forced.actor, forced.action, forced.reason) == ("ada", "force", "a user complained")
+    assert (forced.evidence["variant"], removed.evidence["variant_before"]) == ("on", "on")
+    assert (removed.actor, removed.reason, removed.to_state) == ("bob", "to look at it", "draft")
+    assert "u1" not in str(forced.evidence)
+    assert shop.experiments.verify("ranker-2") == []
+    with pytest.raises(TastemakerError, match="needs a reason"):
+        run("force", "ranker-2", "u1", "on", "--reason", " ")
+    assert read_forced(shop.experiments.folder).get("ranker-2") is None
+
+
 @pytest.mark.usefixtures("shop")
 def test_a_unit_that_is_forced_before_the_start_is_forced_at_the_start() -> None:
     run(*NEW, "--flag", "off=false", "--flag", "on=true")

@@ -27,7 +27,8 @@ from tastemaker.errors import UnknownNameError
 from tastemaker.product.catalogue_metrics import CATALOGUE
 from tastemaker.product.definitions import DEFINITIONS
 from tastemaker.product.engagement_metrics import ENGAGEMENT
-from tastemaker.storage.tables import promotions, versions
+from tastemaker.registry.lineage import VersionLineage, read_lineage
+from tastemaker.storage.tables import versions
 
 METRICS = tuple(one.name for one in (*ENGAGEMENT, *CATALOGUE) if not one.slice)
 DRAWN = ("ctr_list", "ctr_impression", "reward_per_request", "model_answer_share")
@@ -49,7 +50,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
         Figures(_figures(reader, rows), title=f"Over {filters.period} days"),
         Charts(_charts(reader, daily, mine), title="Day by day"),
         Figures(_evidence(reader, version, rows), title="Before deployment"),
-        _history(reader, version),
+        *(_lineage(read_lineage(reader.engine, version)) if registered else ()),
     ]
     return PageContent(
         answer=_answer(models[0], registered, rows, filters.period),
@@ -134,25 +135,28 @@ def _charts(reader: DashboardReader, rows: Sequence[Row[Any]], filters: PageFilt
     ]
 
 
-def _history(reader: DashboardReader, version: str) -> DataTable:
-    columns = promotions.c
-    found = reader.rows(
-        select(columns.at, columns.action, columns.forced, columns.reason)
-        .where(columns.version_id == version)
-        .order_by(columns.id.desc())
-    )
-    return DataTable(
-        "deploys",
-        "Deploys",
-        [
-            TableColumn("at", "When", "time"),
-            TableColumn("action", "What"),
-            TableColumn("forced", "Forced"),
-            TableColumn("reason", "Why"),
-        ],
-        [[row.at, row.action, "yes" if row.forced else "no", row.reason] for row in found],
-        empty="It was never the champion.",
-    )
+def _lineage(found: VersionLineage) -> list[PageBlock]:
+    """Return what the version was made from, and what became of it."""
+    return [
+        DataTable(
+            "lineage",
+            "Why it was trained, and from what",
+            [TableColumn("part", "Part"), TableColumn("value", "Value", "sentence")],
+            [[label.strip(), value] for label, value in found.parts()],
+            note="What differs from the champion before is below it, as before -> now.",
+        ),
+        DataTable(
+            "changes",
+            "What became of it",
+            [
+                TableColumn("at", "When", "time"),
+                TableColumn("what", "What"),
+                TableColumn("actor", "By"),
+                TableColumn("reason", "Why", "sentence"),
+            ],
+            [[one.at, one.what, one.actor or "not recorded", one.reason] for one in reversed(found.events)],
+        ),
+    ]
 
 
 PAGE = DashboardPage(

@@ -33,6 +33,7 @@ Action = Literal[
     "ship",
     "drop",
     "archive",
+    "force",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "allocate", "roll_back"})
@@ -52,7 +53,8 @@ class Transition(NamedTuple):
     """What an action does to the state."""
 
     before: tuple[State, ...]
-    after: State
+    after: State | None
+    """None: it stays as it is."""
     is_new_epoch: bool = False
 
 
@@ -71,6 +73,7 @@ TRANSITIONS: dict[Action, Transition] = {
     "ship": Transition(("running", "holding", "stopped"), "decided"),
     "drop": Transition(("running", "holding", "rolled_back", "stopped"), "decided"),
     "archive": Transition(("draft", "ready", "decided"), "archived"),
+    "force": Transition(get_args(State), None),
 }
 
 
@@ -141,7 +144,7 @@ def after(standing: Standing, action: Action, design: Design, *, is_revised: boo
     elif action in ("start", "new_epoch"):
         enrolment = design.steps[0]
     return Standing(
-        transition.after,
+        transition.after or standing.state,
         standing.epoch + transition.is_new_epoch,
         enrolment,
         standing.revision + is_revised,
@@ -226,9 +229,9 @@ def _followed(before: Standing | None, change: Changed) -> Standing:
         transition is None
         or change.from_state != before.state
         or before.state not in transition.before
-        or change.to_state != transition.after
+        or change.to_state != (transition.after or before.state)
         or change.epoch != before.epoch + transition.is_new_epoch
         or change.revision not in (before.revision, before.revision + 1)
     ):
         raise ValueError(f"change {change.number} ({change.action}) does not follow from the one before")
-    return Standing(transition.after, *stored[1:])
+    return Standing(transition.after or before.state, *stored[1:])

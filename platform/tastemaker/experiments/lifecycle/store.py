@@ -20,6 +20,7 @@ from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
+from tastemaker.experiments.lifecycle.forced import change_forced
 from tastemaker.experiments.lifecycle.guards import Facts, has_passed_aa, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known, require_versions
 from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
@@ -319,6 +320,32 @@ class Experiments:
         if unit is not None:
             known = known._replace(namespaces={design.namespace: unit, **known.namespaces})
         check_design(design, known)
+
+    def force(self, name: str, key: str, variant: str | None, *, actor: str, reason: str) -> str | None:
+        """Put a unit into a variant, to look at it, and record who did it.
+
+        Args:
+            name: The experiment.
+            key: The unit's `forced_key`; its id is nowhere.
+            variant: The variant's name; None to let the plan decide about the unit again.
+            actor: A person.
+            reason: Why, in words.
+
+        Returns:
+            The variant that it was forced into before; None if it was not.
+
+        Raises:
+            ActionRefused: The actor or the reason is missing.
+            TastemakerError: The plan would contradict itself, or a file can't be read or written.
+        """
+        before = change_forced(self.folder, name, key, variant)
+        try:
+            evidence = {"unit_key": key, "variant": variant, "variant_before": before}
+            self.change(name, "force", actor=actor, reason=reason, evidence=evidence)
+        except TastemakerError:
+            change_forced(self.folder, name, key, before)
+            raise
+        return before
 
     def kill(self, name: str, *, actor: str, reason: str) -> None:
         """Give all units of an experiment the default at once; the database is not needed for that.

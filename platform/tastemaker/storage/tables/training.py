@@ -129,6 +129,7 @@ promotions = Table(
     Column("forced", Boolean, nullable=False, doc="whether the tests were overridden"),
     Column("reason", Text, nullable=False, doc="given by the person, or the figures of the tests"),
     Column("at", Moment, nullable=False, doc="when it was done"),
+    Column("actor", String(200), doc="a person, schedule or rollout:ID; null: not recorded"),
     Index(None, "problem", "at"),
 )
 

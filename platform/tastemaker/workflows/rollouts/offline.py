@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import RegistryError
+from tastemaker.workflows.rollouts.designs import owner_of
 from tastemaker.workflows.rollouts.store import Move
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def next_move(workspace: Workspace, rollout: Rollout) -> Move:
         rollout: The rollout of the path offline, which needs no approval any more.
     """
     try:
-        promotion = workspace.promotion_gate.promote(rollout.version_id)
+        promotion = workspace.promotion_gate.promote(rollout.version_id, actor=owner_of(rollout.id))
     except RegistryError as error:
         return Move("declined", error.problem)
     return Move("promoted", promotion.reason)

@@ -130,8 +130,10 @@ def test_a_version_has_a_page_of_its_own(reader: DashboardReader) -> None:
         "This version of ranker was trained on 18 Nov 2026 and answered 18,600 users in the last 28 days."
     )
     assert [chart.name for chart in content.charts()] == list(model_version.DRAWN)
-    (deploy,) = content.table("deploys").records()
-    assert (deploy["action"], deploy["forced"]) == ("promote", "no")
+    what = [one["what"] for one in content.table("changes").records()]
+    assert (what[0], what[-1]) == ("promoted", "trained")
+    parts = {one["part"]: one["value"] for one in content.table("lineage").records()}
+    assert {"data", "code", "backtest", "champion before"} <= parts.keys()
 
 
 def test_a_version_of_others_has_a_page_too(tmp_path: Path) -> None:
