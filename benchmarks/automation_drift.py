@@ -76,15 +76,16 @@ def answer_drift(home: Path, poll_seconds: int) -> Answered:
             run(settings, select='key:"served_requests" or key:"drift_report"')
             found = time.time()
             version = _newer(workspace, served)
-        requested, started = _run_times(settings)
+            requested, started = _run_times(settings)
     return Answered(requested - found, started - requested, version.created_at.timestamp() - started)
 
 
 def _run_times(settings: Settings) -> tuple[float, float]:
-    """Return when the newest run of the job of assets was requested and when it started."""
+    """Return when the newest run of trainings was requested and started, once it has ended."""
+    mine = dg.RunsFilter(tags={"dagster/sensor_name": "trainings"})
     with open_instance(settings) as instance:
-        sensor = dg.RunsFilter(tags={"dagster/sensor_name": "trainings"})
-        [record] = instance.get_run_records(sensor, limit=1)
+        while not (record := instance.get_run_records(mine, limit=1)[0]).dagster_run.is_finished:
+            time.sleep(0.2)
     return record.create_timestamp.timestamp(), record.start_time or 0.0
 
 
