@@ -115,7 +115,7 @@ def draw(played: Sequence[Played], out: Path) -> None:
     for name, values in list(shares.items())[:-1]:
         _band(below, np.cumsum(automated - values, axis=1), f"automated − {name}")
     below.axhline(0, color="black", linewidth=0.8)
-    above.set(ylabel="clicks, as a share of the best possible", ylim=(0, None))
+    above.set(ylabel="clicks, as a share of the best possible", ylim=(0, 1))
     below.set(ylabel="ahead so far, in days of the best possible", xlabel="simulated day")
     for axes in (above, below):
         axes.legend(loc="lower left" if axes is above else "upper left")
