@@ -61,7 +61,7 @@ class AutomatedModel:
 
     def __init__(self, home: Path, instance: dg.DagsterInstance | None = None, **settings: Any) -> None:
         self.home = home
-        self.instance = instance or dg.DagsterInstance.ephemeral()
+        self.instance = instance or dg.DagsterInstance.ephemeral(str(home))
         [self.plugin] = [plugin for plugin in find().sound if plugin.name == MODEL]
         self.cursor: Any = None
         self.configure(**settings)

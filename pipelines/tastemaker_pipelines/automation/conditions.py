@@ -187,7 +187,7 @@ class ModelRules:
         opened = self._workspace.open()
         window = freshness_window(opened, self._plugin.name)
         if window is None:
-            return ConditionResult(False, "its loss per week was not measured, or may be 0")
+            return ConditionResult(False, "no loss per week was measured that matters")
         trained = records.of(MODELS, self._plugin.name).newest
         if trained is None:
             return ConditionResult(False, "it was never trained")
@@ -216,12 +216,14 @@ class ModelRules:
     def min_gap(self, records: AssetRecords) -> ConditionResult:
         """Compute whether the last training is `automation.min_gap_hours` ago.
 
-        Drift does not wait where there is data that the model has not learned from.
+        Drift does not wait where there is data that the model has not learned from. A run that finds nothing
+        to train counts only if a condition requested it: a reason that no training answers would else start
+        one run after the other.
         """
         if records.changed_inputs and self.drift(records).is_met:
             return ConditionResult(True, "drift was found: new data does not wait")
         gap = timedelta(hours=self._workspace.open().settings.automation.min_gap_hours)
-        last = records.changed_at
+        last = max(filter(None, (records.changed_at, records.requested_at)), default=None)
         if last is None:
             return ConditionResult(True, "not trained yet")
         ends = last + gap

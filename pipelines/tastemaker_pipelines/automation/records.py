@@ -15,6 +15,8 @@ DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
 INPUT_VERSION = "dagster/input_data_version/"
 """Tags that Dagster gives to a materialization; the last one is followed by the input's key."""
+BY_CONDITION = "dagster/from_automation_condition"
+"""Tag that Dagster gives to a run that a condition requested."""
 _ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _LOOKED_BACK = 50
 """Materializations among which the last one with another data version is searched."""
@@ -93,6 +95,12 @@ class AssetRecords:
             if older.data_version != newer.data_version:
                 return newer.at
         return made[-1].at if 0 < len(made) < _LOOKED_BACK else None
+
+    @cached_property
+    def requested_at(self) -> datetime | None:
+        """When the asset was made last, if a condition requested it; None if something else did."""
+        run = None if self.newest is None else self.instance.get_run_by_id(self.newest.run_id)
+        return self.newest.at if self.newest and run and BY_CONDITION in run.tags else None
 
     def made_after(self, since: datetime) -> int:
         """Return how often the asset was made after a time, up to 50."""

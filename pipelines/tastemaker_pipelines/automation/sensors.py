@@ -24,13 +24,12 @@ from tastemaker_pipelines.automation.conditions import (
 )
 from tastemaker_pipelines.automation.data_versions import with_code_version
 from tastemaker_pipelines.automation.decisions import TRAININGS, decisions_sensor
-from tastemaker_pipelines.automation.freshness import freshness_policy
+from tastemaker_pipelines.automation.freshness import freshness_policies
 from tastemaker_pipelines.automation.new_days import new_days_sensor
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS
 from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.training import runs
 
-REASONS_TAG = "tastemaker/reasons"
-"""Tag of a run that trains: a JSON list of {model, reason, detail}."""
 TRAINED = dg.AssetSelection.groups("evaluation", "training", "promotion") - dg.AssetSelection.key_prefixes(
     ABLATIONS
 )
@@ -78,7 +77,7 @@ def _tagged(request: dg.RunRequest, reasons: Sequence[dict[str, str]]) -> dg.Run
     found = [one for one in reasons if one["model"] in models]
     if not found:
         return request
-    return request.with_replaced_attrs(tags={**request.tags, REASONS_TAG: json.dumps(found)})
+    return request.with_replaced_attrs(tags={**request.tags, runs.REASONS: json.dumps(found)})
 
 
 def automation_sensors(workspace: LazyWorkspace) -> list[dg.SensorDefinition]:
@@ -120,16 +119,16 @@ def automated(plugins: Iterable[Plugin], workspace: LazyWorkspace) -> Callable[[
         workspace: What the conditions read.
     """
     trained = {(BACKTESTS, plugin.name): plugin for plugin in plugins}
-    enabled = workspace.open().settings.automation.enabled
+    if not workspace.open().settings.automation.enabled:
+        return with_code_version
+    policies = freshness_policies(workspace.open(), [name for _, name in trained])
 
     def with_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
         spec, path = with_code_version(spec), tuple(spec.key.path)
-        if not enabled:
-            return spec
         if path in trained:
             return spec.replace_attributes(automation_condition=training_condition(trained[path], workspace))
         if path[0] == MODELS:
-            spec = spec.replace_attributes(freshness_policy=freshness_policy(workspace.open(), path[1]))
+            spec = spec.replace_attributes(freshness_policy=policies.get(path[1]))
         if path[0] in (MODELS, *REPORTS, *COMPARISONS):
             condition = following_condition(needs_all=path[0] not in COMPARISONS)
             return spec.replace_attributes(automation_condition=condition)

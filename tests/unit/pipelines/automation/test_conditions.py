@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import dagster as dg
 import pytest
+from dagster._core.test_utils import freeze_time
 
 from support import small_shop
 from support.automation_worlds import BACKTEST, MODEL, VERSION, AutomatedModel, hours
 from tastemaker_pipelines.automation import conditions
+from tastemaker_pipelines.automation.conditions import ModelRules
+from tastemaker_pipelines.automation.records import BY_CONDITION, AssetRecords
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parameter `include_sources`")  # of Dagster's own evaluator
 TRAINED = {f"backtests/{MODEL}", f"models/{MODEL}", "leaderboard"}
@@ -98,6 +102,7 @@ CASES = [
     waits("the first run failed", 1.5, "first", "no_failure", landed(0, "one"), failed(1)),
     rests("no loss was measured", 10_000, usual),
     rests("a loss that may be 0", 10_000, usual, measured(per_week=0.0)),
+    rests("a loss that takes ages", 10_000, usual, measured(per_week=1e-12)),
     rests("84 hours until 5 % of 0.2 are lost at 0.02 per week", 84.9, usual, measured()),
     trains("after 84 hours", 85, "stale", usual, measured()),
     rests("trained in time", 160, usual, measured(), trained(80, "one")),
@@ -218,3 +223,19 @@ def test_a_daemon_that_has_forgotten_all_decides_the_same(model: AutomatedModel)
     again = model.evaluate(hours(9))
     model.cursor = None
     assert first.requested == again.requested == model.evaluate(hours(10)).requested == TRAINED
+
+
+@pytest.mark.parametrize(("tags", "is_met"), [({BY_CONDITION: "true"}, False), ({}, True)])
+def test_a_condition_that_no_training_answers_starts_a_gap(
+    tags: dict[str, str], is_met: bool, model: AutomatedModel
+) -> None:
+    @dg.asset(key=BACKTEST, code_version="1")
+    def backtest() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(data_version=dg.DataVersion("the same"))
+
+    for at, its in ((hours(0), dict[str, str]()), (hours(24), tags)):
+        with freeze_time(at):
+            dg.materialize([backtest], instance=model.instance, tags=its)
+    graph = dg.Definitions(assets=[backtest]).resolve_asset_graph()
+    records = AssetRecords(model.instance, graph, BACKTEST, hours(25))
+    assert ModelRules(model.plugin, model.workspace).min_gap(records).is_met == is_met

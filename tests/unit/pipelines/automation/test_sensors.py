@@ -20,10 +20,11 @@ from tastemaker.storage.tables import retraining_decisions
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.decisions import decisions_sensor
 from tastemaker_pipelines.automation.new_days import new_days_sensor
-from tastemaker_pipelines.automation.sensors import REASONS_TAG, TrainingSensor
+from tastemaker_pipelines.automation.sensors import TrainingSensor
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.training.runs import REASONS
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 DAYS = [f"u{user},i1,purchase,2026-01-0{day}T10:00:00" for day in (1, 2) for user in (1, 2)]
@@ -103,7 +104,7 @@ def test_a_run_is_tagged_with_the_reasons_of_its_models(model: AutomatedModel) -
     [request] = tick(model).run_requests
     assert BACKTEST in request.asset_selection
     reason = {"model": MODEL, "reason": "first", "detail": "never trained"}
-    assert json.loads(request.tags[REASONS_TAG]) == [reason]
+    assert json.loads(request.tags[REASONS]) == [reason]
 
 
 def test_a_run_that_trains_nothing_has_no_reasons(model: AutomatedModel) -> None:
@@ -111,7 +112,7 @@ def test_a_run_that_trains_nothing_has_no_reasons(model: AutomatedModel) -> None
     model.train(hours(1), "one")
     [request] = tick(model).run_requests
     assert request.asset_selection == [dg.AssetKey("leaderboard")]
-    assert REASONS_TAG not in request.tags
+    assert REASONS not in request.tags
 
 
 def test_nothing_to_do_is_no_run(model: AutomatedModel) -> None:
@@ -150,12 +151,12 @@ def test_a_model_that_waits_says_until_when(tmp_path: Path, instance: dg.Dagster
 
 def test_an_up_to_date_model_says_when_it_is_stale(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     model = AutomatedModel(tmp_path / "home", instance)
-    model.measure_loss(per_week=0.000_01)
+    model.measure_loss(per_week=0.000_1)
     model.land(hours(0), "one")
     model.train(hours(1), "one")
     row = decide(model)
     assert row.decision == "up_to_date"
-    assert row.next_at.astimezone(UTC) == hours(1 + 168 * 0.05 * 0.2 / 0.000_01)
+    assert row.next_at.astimezone(UTC) == hours(1 + 168 * 0.05 * 0.2 / 0.000_1)
 
 
 class Source:
@@ -166,7 +167,7 @@ class Source:
         source = SourceSettings(name="table", path=self.path)
         self.workspace = LazyWorkspace(small_shop.settings(home, source=source))
         self.cursor: str | None = None
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = dg.DagsterInstance.ephemeral(str(home))
 
     def write(self, *rows: str) -> None:
         self.path.write_text("\n".join(["user_id,item_id,event_type,occurred_at", *rows]), "utf-8")
@@ -227,3 +228,11 @@ def test_a_home_without_a_problem_file_is_left_alone(tmp_path: Path) -> None:
     source.workspace.open().settings.problem.unlink()
     assert source.look() is None
     assert source.cursor is None
+
+
+def test_the_measured_age_of_a_model_is_its_freshness_policy(model: AutomatedModel) -> None:
+    model.measure_loss(fresh=0.2, per_week=0.02)
+    graph = build_defs(model.workspace).resolve_asset_graph()
+    policy = graph.get(dg.AssetKey(["models", MODEL])).freshness_policy
+    assert policy == dg.FreshnessPolicy.time_window(hours(84) - hours(0))
+    assert graph.get(dg.AssetKey(["models", "ease"])).freshness_policy is None
