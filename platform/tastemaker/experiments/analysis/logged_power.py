@@ -18,7 +18,8 @@ site experimenters", KDD 2014 (rule 7: skewness and the number of units).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq
@@ -38,7 +39,8 @@ _LARGEST_EFFECT = 100.0
 _SEED = 0
 
 
-class LoggedValues(NamedTuple):
+@dataclass(frozen=True)
+class LoggedValues:
     """The primary metric of users of the log."""
 
     values: Float64
@@ -46,7 +48,7 @@ class LoggedValues(NamedTuple):
     limit: float | None = None
     """Larger values count as this; None: no value is cut."""
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether the metric is a share of users."""
         return bool(np.isin(self.values, (0.0, 1.0)).all())
@@ -61,8 +63,15 @@ class LoggedValues(NamedTuple):
         if self.is_binary:
             share = min((1 + effect) * float(self.values.mean()), 1.0)
             return share, share * (1 - share)
+        if self.limit is None:
+            mean, variance = self._uncut
+            return (1 + effect) * mean, (1 + effect) ** 2 * variance
         values = self.under(effect)
         return float(values.mean()), float(values.var(ddof=1))
+
+    @cached_property
+    def _uncut(self) -> tuple[float, float]:
+        return float(self.values.mean()), float(self.values.var(ddof=1))
 
 
 def units_for(logged: LoggedValues, effect: float, plan: PowerPlan) -> float:

@@ -251,7 +251,7 @@ def _advised(
         return None, math.nan
     limits = dict.fromkeys(np.quantile(logged.values, CUT_AT).tolist())
     units = {
-        one: units_for(logged._replace(limit=one), design.minimum_effect, power) for one in limits if one > 0
+        one: units_for(replace(logged, limit=one), design.minimum_effect, power) for one in limits if one > 0
     }
     best = min(units, key=lambda one: units[one], default=None)
     saves = best is not None and units[best] < 0.9 * units_for(logged, design.minimum_effect, power)
