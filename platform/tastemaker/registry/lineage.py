@@ -79,7 +79,7 @@ class VersionLineage(NamedTuple):
         found = [(f"why: {one.get('reason')}", str(one.get("detail") or "no detail")) for one in self.reasons]
         if self.training:
             found.append(("training", _cost(self.training)))
-        found += [("data", _data(self.manifest)), ("code", str(self.manifest.get("code_version")))]
+        found += [("data", _data(self.manifest)), ("code", self.manifest.get("code_version", "not recorded"))]
         found.append(("backtest", self.backtest_id or "none"))
         found += [(f"  {name}", _figure(one)) for name, one in self.metrics.items()]
         found.append(("champion before", self.champion_before or "none"))
@@ -190,7 +190,7 @@ def _data(manifest: Mapping[str, Any]) -> str:
         for end in ("start", "end")
     )
     sizes = "".join(f", {count:,} {name}" for name, count in counts.items())
-    return f"{days}{sizes}, {str(manifest.get('data_hash'))[:_SHOWN]}"
+    return f"{days}{sizes}, hash {manifest.get('data_hash', 'not recorded')[:_SHOWN]}"
 
 
 def _figure(figure: Mapping[str, Any]) -> str:
