@@ -31,7 +31,7 @@ QUIET = {
 }
 """Prefect's client and server contact no other host, and neither does its page."""
 MAX_RUNS = 2
-"""Runs at a time; each is a process of about 200 MB for some seconds."""
+"""Runs at a time; each is a process for some seconds."""
 
 
 def keep_quiet() -> None:

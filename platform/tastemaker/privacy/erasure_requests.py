@@ -198,7 +198,7 @@ class ErasureRequests:
         if remains:
             return {
                 "problem_text": "the user remains in versions in use, or in places of others",
-                "remains": [place._asdict() for place in remains],
+                "remains": [{"place": one.place, "how": one.how, "found": one.found} for one in remains],
                 "erased_places": erasure_requests.c.erased_places + len(proof.erased),
             }
         return {

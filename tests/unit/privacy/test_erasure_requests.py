@@ -72,7 +72,7 @@ def test_a_user_who_remains_is_erased_again_after_longer_and_longer_waits(reques
     for attempt in range(1, 4):
         found = requests.execute(number)
         assert (found.state, found.attempts) == ("approved", attempt)
-        assert [place["place"] for place in found.remains] == ["mine.csv"]
+        assert found.remains == [{"place": "mine.csv", "how": "bytes", "found": 1}]
         assert found.attempted_at is not None
         assert found.attempt_at is not None
         waits.append(found.attempt_at - found.attempted_at)

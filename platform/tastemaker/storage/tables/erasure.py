@@ -21,9 +21,7 @@ erasure_requests = Table(
     Column("attempts", Integer, nullable=False, doc="how often the user was erased and searched again"),
     Column("attempted_at", Moment, doc="when the newest attempt ended"),
     Column("problem_text", Text, doc="why the newest attempt is not proved"),
-    Column(
-        "remains", JSON, nullable=False, doc="a list of {place, how, looked_at, found}: where the user is"
-    ),
+    Column("remains", JSON, nullable=False, doc="a list of {place, how, found}: where the user is"),
     Column(
         "erased_places", Integer, nullable=False, doc="places that the user was erased from, in all attempts"
     ),
