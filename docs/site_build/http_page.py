@@ -67,7 +67,7 @@ def _facts(operation: dict[str, Any]) -> Iterator[str]:
         yield "no API key needed"
     for words, body in (
         ("request", operation.get("requestBody")),
-        ("response", operation["responses"].get("200")),
+        ("response", next(one for status, one in operation["responses"].items() if status < "300")),
     ):
         for media, content in (body or {}).get("content", {}).items():
             yield f"{words}: {kind(content['schema']) if 'schema' in content else 'text'} ({code(media)})"
@@ -90,7 +90,7 @@ def _bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _examples(operation: dict[str, Any]) -> Iterator[str]:
     for title, body in (
         ("Request", operation.get("requestBody")),
-        ("Response", operation["responses"].get("200")),
+        ("Response", next(one for status, one in operation["responses"].items() if status < "300")),
     ):
         for content in (body or {}).get("content", {}).values():
             if isinstance(example := content.get("example"), dict | list):

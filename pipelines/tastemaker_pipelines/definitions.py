@@ -31,6 +31,7 @@ from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace, workspace_resource
 from tastemaker_pipelines.training.assets import model_asset
+from tastemaker_pipelines.training.requests import training_requests_sensor
 from tastemaker_pipelines.validation.assets import gate
 
 EVERYTHING = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(ABLATIONS)
@@ -97,7 +98,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
         resources={"workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
         jobs=[everything, landing_job()],
-        sensors=[ended_runs, *automation_sensors(workspace)],
+        sensors=[ended_runs, training_requests_sensor(), *automation_sensors(workspace)],
         schedules=[
             dg.ScheduleDefinition(
                 name="nightly",

@@ -18,6 +18,7 @@ from support.browsers import Browser, browsing
 from support.dashboard_homes import dashboard_server, measurement
 from support.dashboard_shops import BAD_DAY, BEFORE, CHAMPION, answers, fill
 from support.planted_rollouts import plant_rollouts
+from support.planted_trainings import plant_trainings
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.settings import load_settings
 
@@ -49,6 +50,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         fill(engine, NOW)
         planned_experiments.plant_some(engine, NOW)
         plant_rollouts(engine, NOW, CHAMPION, BEFORE)
+        plant_trainings(engine, NOW)
 
     rows = [
         measurement("ctr_list", 0.05, 28, model=LONG, version=LONG),

@@ -21,6 +21,7 @@ from support import operated_homes, planned_experiments, request_logs
 from support.dashboard_homes import DAY, dashboard_server
 from support.dashboard_shops import BEFORE, CHAMPION, answers, fill
 from support.planted_rollouts import plant_rollouts
+from support.planted_trainings import plant_trainings
 from support.product_homes import FIRST_DAY, ProductWorld, make_world, measure, write_home
 from support.repository import ROOT
 from tastemaker.settings import load_settings
@@ -38,6 +39,7 @@ PLANTED = (
     "experiments",
     "experiments/ranker-v2",
     "rollouts/3",
+    "training",
 )
 """Pages of the shop of `dashboard_shops`, with experiments and reports."""
 COMPUTED = ("engagement", "retention", "churn", "catalogue")
@@ -59,6 +61,7 @@ def planted(home: Path) -> Iterator[str]:
         fill(engine, NOW)
         planned_experiments.plant_some(engine, NOW)
         plant_rollouts(engine, NOW, CHAMPION, BEFORE)
+        plant_trainings(engine, NOW)
         settings = load_settings(home=home)
         operated_homes.plant_reports(engine, settings, "user_recency_days", version=CHAMPION, at=NOW)
 

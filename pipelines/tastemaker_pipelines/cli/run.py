@@ -52,7 +52,7 @@ def run(
     from rich.console import Console
 
     from tastemaker.settings import load_settings
-    from tastemaker.workflows.enabled_models import require_choice
+    from tastemaker.trainings.enabled_models import require_choice
     from tastemaker.workflows.workspace import Workspace
 
     console = Console(stderr=as_json)
@@ -62,7 +62,7 @@ def run(
     _name_lost_versions(workspace, console)
     outcome = carry_out(workspace, console, select, days_config(start, end, force=force))
     if as_json:
-        click.echo(_as_json(outcome))
+        click.echo(outcome_as_json(outcome))
     if not outcome.success:
         sys.exit(1)
 
@@ -85,7 +85,12 @@ def _name_lost_versions(workspace: Workspace, console: Console) -> None:
 
 
 def carry_out(
-    workspace: Workspace, console: Console, select: str | None = None, config: dict[str, Any] | None = None
+    workspace: Workspace,
+    console: Console,
+    select: str | None = None,
+    config: dict[str, Any] | None = None,
+    *,
+    reason: str = "tastemaker run",
 ) -> Outcome:
     """Run the selected assets with progress on the console.
 
@@ -94,6 +99,7 @@ def carry_out(
         console: Where progress, warnings and failures are printed.
         select: Which assets to run, in Dagster's selection syntax; all if None.
         config: Dagster run config, such as the days to ingest.
+        reason: Why models are trained, in words.
 
     Returns:
         The outcome, with the state of each step.
@@ -107,7 +113,9 @@ def carry_out(
     from tastemaker_pipelines.cli.progress import shown
 
     with shown(console) as on_change:
-        outcome = run_graph(workspace.settings, select=select, config=config, on_change=on_change)
+        outcome = run_graph(
+            workspace.settings, select=select, config=config, reason=reason, on_change=on_change
+        )
     for step in outcome.steps.values():
         for warning in (value for name, value in step.facts.items() if name.endswith("warning")):
             console.print(f"[yellow]note:[/] {escape(str(warning))}", highlight=False, soft_wrap=True)
@@ -141,7 +149,8 @@ def days_config(
     return {"ops": {"landed_events": {"config": config}}} if len(config) > 1 or force else None
 
 
-def _as_json(outcome: Outcome) -> str:
+def outcome_as_json(outcome: Outcome) -> str:
+    """Return an outcome as JSON: the run, and state, facts and problem of each step."""
     from tastemaker.util import strict_json
 
     steps = [

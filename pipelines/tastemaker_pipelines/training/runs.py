@@ -39,7 +39,8 @@ def training_run(run: dg.DagsterRun, opened: Workspace, model: str) -> Run:
         TastemakerError: The tag with the reasons can't be read.
     """
     found = _reasons(run.tags, model)
-    if not opened.registry.list(model, problem=opened.problem.name):
+    is_first = not opened.registry.list(model, problem=opened.problem.name)
+    if is_first and all(reason.reason != FIRST for reason in found):
         found = (Reason(FIRST, "the model has no version yet"), *found)
     return Run(run.run_id, found)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tastemaker.serving.http.api_keys import Key, KeyScope, NewKey
 
-SCOPES = ("recommend", "feedback", "manage", "report", "control")
+SCOPES = ("recommend", "feedback", "manage", "report", "train", "control")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HOUR, _DAY = 3_600, 86_400
 _MAX_DAYS = 36_500
@@ -46,6 +46,7 @@ def keys() -> None:
     type=click.Choice(SCOPES),
     help="recommend: read lists, similar items and explanations. feedback: send events. "
     "manage: change items and users. report: report figures and answers of a foreign model as NAME. "
+    "train: request trainings of models. "
     "control: send requests as the controller of experiments. "
     "May be given more than once.",
 )
@@ -70,6 +71,7 @@ def new(
       tastemaker keys new web-shop --scope recommend --scope feedback
       tastemaker keys new catalogue-job --scope manage --per-second 10 --days 90
       tastemaker keys new search-team --scope report
+      tastemaker keys new catalogue-job --scope manage --scope train
     """
     import time
     from typing import cast

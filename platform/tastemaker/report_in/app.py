@@ -27,6 +27,7 @@ from tastemaker.report_in.body import read_body
 from tastemaker.report_in.endpoints import ROUTES, ReportCall
 from tastemaker.report_in.intake import Intake
 from tastemaker.report_in.ownership import LOCAL_SOURCE, fault_of
+from tastemaker.report_in.training_orders import TrainingDesk
 from tastemaker.serving.http.api_keys import SLOTS
 from tastemaker.serving.http.asgi import Reply, problem_reply
 from tastemaker.serving.http.auth import Authenticator
@@ -58,6 +59,7 @@ class ReportIn:
         self._settings, self._engine = settings, engine
         self._spool: Spool | None = None
         self._intake: Intake | None = None
+        self._trainings = TrainingDesk(settings, engine)
         self._opening = asyncio.Lock()
         self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
         self._auth = Authenticator()
@@ -97,19 +99,23 @@ class ReportIn:
         return _response(reply, request_id)
 
     async def _reply(self, route: Route[ReportCall], request: Request) -> Reply:
-        source = self._source(route, request)
+        call = ReportCall(
+            self._source(route, request),
+            b"",
+            request.headers.get("content-type", ""),
+            next(iter(request.path_params.values()), ""),
+            request.scope["query_string"],
+            idempotency_key=request.headers.get("idempotency-key", ""),
+            trainings=self._trainings,
+        )
         if route.body is None:
-            answer = await route.endpoint(ReportCall(source, b"", "", ""))
+            answer = await route.endpoint(call)
         else:
             async with self._turn():
                 body = await read_body(request)
-                kind = request.headers.get("content-type", "")
-                argument = next(iter(request.path_params.values()), "")
-                query = request.scope["query_string"]
-                answer = await route.endpoint(
-                    ReportCall(source, body, kind, argument, query, await self._opened())
-                )
-        return answer if isinstance(answer, Reply) else Reply(200, msgspec.json.encode(answer))
+                intake = await self._opened() if route.scope == "report" else None
+                answer = await route.endpoint(call._replace(body=body, intake=intake))
+        return answer if isinstance(answer, Reply) else Reply(route.status, msgspec.json.encode(answer))
 
     def _source(self, route: Route[ReportCall], request: Request) -> str:
         """Return who reports: the name of its API key. Raises HTTPError."""
@@ -119,7 +125,7 @@ class ReportIn:
             return ""
         key = self._auth.authenticate(route.scope, headers, request.scope.get("client"))
         source = LOCAL_SOURCE if key is None else key.name
-        if (fault := fault_of(source)) is not None:
+        if route.scope == "report" and (fault := fault_of(source)) is not None:
             raise HTTPError(HTTPStatus.FORBIDDEN, fault)
         return source
 

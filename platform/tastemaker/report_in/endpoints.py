@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from tastemaker.api import report_schemas
+from tastemaker.api import report_schemas, training_schemas
 from tastemaker.api.report_schemas import (
     Announced,
     HealthReport,
@@ -25,10 +26,12 @@ from tastemaker.api.report_schemas import (
     RowRefusal,
 )
 from tastemaker.api.schemas import HTTPError
+from tastemaker.api.training_schemas import TrainingOrder, TrainingState
 from tastemaker.report_in.body import rows_in
 from tastemaker.report_in.intake import Intake
 from tastemaker.report_in.known_metrics import known_metrics
 from tastemaker.report_in.rows import Kind
+from tastemaker.report_in.training_orders import TrainingDesk
 from tastemaker.serving.http.asgi import Reply
 from tastemaker.serving.http.openapi import Interface, document
 from tastemaker.serving.http.parsing import Decoder, QueryReader
@@ -49,7 +52,11 @@ class ReportCall(NamedTuple):
     """What the path holds in the place of its parameter."""
     query: bytes = b""
     intake: Intake | None = None
-    """What takes rows; None for endpoints without a body."""
+    """What takes rows; None for endpoints that take none."""
+    idempotency_key: str = ""
+    """The caller's own name of the request; empty: none."""
+    trainings: TrainingDesk | None = None
+    """What takes requests for trainings."""
 
     async def take(self, kind: Kind) -> ReportReceipt:
         """Store the rows of the body. Raises HTTPError."""
@@ -117,6 +124,23 @@ def _checked(name: str) -> str:
         raise HTTPError(HTTPStatus.BAD_REQUEST, f"name = {name[:100]!r}: {error}", field="name") from None
 
 
+async def _train(report: ReportCall) -> TrainingState:
+    """Request trainings of models, which the orchestrator starts; the answer does not wait for them.
+
+    A request with the header Idempotency-Key is stored once, however often it is sent. While no orchestrator
+    runs, the request waits.
+    """
+    assert report.trainings is not None
+    order = _read_order(report.body)
+    return await run_in_threadpool(report.trainings.order, report.source, order, report.idempotency_key)
+
+
+async def _training(report: ReportCall) -> TrainingState:
+    """Return what became of a request for trainings, or what it waits for."""
+    assert report.trainings is not None
+    return await run_in_threadpool(report.trainings.look_up, report.argument)
+
+
 async def _metrics(report: ReportCall) -> KnownMetrics:
     """Return the metrics that have definitions, with their units."""
     return known_metrics()
@@ -128,6 +152,7 @@ async def _openapi(report: ReportCall) -> Reply:
 
 
 _read_announcement = Decoder(ModelAnnouncement)
+_read_order = Decoder(TrainingOrder)
 _read_query = QueryReader(ReportQuery)
 
 ROUTES: tuple[Route[ReportCall], ...] = (
@@ -148,15 +173,20 @@ ROUTES: tuple[Route[ReportCall], ...] = (
         query=ReportQuery, needs_model=False, is_batch=True,
     ),
     Route("PUT", "/models/{name}", "report", _announce, Announced, ModelAnnouncement, ReportQuery, False),
+    Route(
+        "POST", "/train", "train", _train, TrainingState, TrainingOrder,
+        needs_model=False, status=HTTPStatus.ACCEPTED,
+    ),
+    Route("GET", "/train/{id}", "train", _training, TrainingState, needs_model=False),
     Route("GET", "/metrics", "report", _metrics, KnownMetrics, needs_model=False),
     Route("GET", "/openapi.json", None, _openapi, needs_model=False),
 )  # fmt: skip
 
 _DAY = 1_767_225_600.0
 INTERFACE = Interface(
-    "Reports of models that this platform does not serve: figures, lists, feedback, health.",
+    "Reports of models that this platform does not serve, and requests for trainings.",
     PATH,
-    (report_schemas,),
+    (report_schemas, training_schemas),
     {
         ReportedMeasurement: ReportedMeasurement(
             "shop_search", "7", "ctr_list", "share", _DAY, _DAY + 86_400, 0.114, 2_310, 0.103, 0.126
@@ -166,6 +196,15 @@ INTERFACE = Interface(
         HealthReport: HealthReport("shop_search", "7", 1_200, 3, 0, _DAY + 60, 0.041),
         ModelAnnouncement: ModelAnnouncement(
             "Search of the shop", "search team", "https://wiki.shop.example/search", "search"
+        ),
+        TrainingOrder: TrainingOrder("a new catalogue", ["ials", "ranker"]),
+        TrainingState: TrainingState(
+            "3f0a5d8e2b7c4196a1d4c3b2f6e79580",
+            "waiting",
+            ["ials", "ranker"],
+            "a new catalogue",
+            datetime(2026, 1, 1, tzinfo=UTC),
+            detail="the orchestrator starts a run within a minute",
         ),
         ReportReceipt: ReportReceipt(1, 1, 0, [RowRefusal(1, "value = nan: must be finite", "value")]),
         Announced: Announced("shop_search", "search-team", "Search of the shop"),

@@ -168,7 +168,7 @@ class TrainingRecords:
         query = select(trainings).where(trainings.c.run_id == run_id, trainings.c.model == model)
         with self.engine.connect() as connection:
             row = connection.execute(query).mappings().first()
-        return None if row is None else _training(row)
+        return None if row is None else to_training(row)
 
     def of(self, model: str, limit: int) -> list[Training]:
         """Return the newest trainings of a model, newest first; those of killed runs are flagged before.
@@ -185,7 +185,21 @@ class TrainingRecords:
             .limit(limit)
         )
         with self.engine.connect() as connection:
-            return [_training(row) for row in connection.execute(query).mappings()]
+            return [to_training(row) for row in connection.execute(query).mappings()]
+
+    def of_run(self, run_id: str) -> list[Training]:
+        """Return the trainings of a run, by model."""
+        query = select(trainings).where(trainings.c.run_id == run_id).order_by(trainings.c.model)
+        with self.engine.connect() as connection:
+            return [to_training(row) for row in connection.execute(query).mappings()]
+
+    def flag_killed(self) -> None:
+        """Flag the rows of killed runs of all models."""
+        running = select(trainings.c.model).distinct().where(trainings.c.outcome == RUNNING)
+        with self.engine.connect() as connection:
+            models = connection.execute(running).scalars().all()
+        for model in models:
+            self._look_for_killed(model)
 
     def _look_for_killed(self, model: str) -> None:
         """Flag the rows of killed runs, unless a training of the model runs: it does so at its end."""
@@ -204,6 +218,7 @@ class TrainingRecords:
             connection.execute(update(trainings).where(*running).values(values))
 
 
-def _training(row: RowMapping) -> Training:
+def to_training(row: RowMapping) -> Training:
+    """Return a row of the table as a training."""
     reasons = tuple(Reason(**reason) for reason in row["reasons"])
     return Training(**{**row, "reasons": reasons})

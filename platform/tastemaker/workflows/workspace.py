@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tastemaker.product.measure import ProductMetrics
     from tastemaker.registry import Registry
     from tastemaker.trainings.records import TrainingRecords
+    from tastemaker.trainings.requests import TrainingRequests
     from tastemaker.workflows.promotion_gate import PromotionGate
 
 
@@ -100,6 +101,13 @@ class Workspace:
         return TrainingRecords(self.engine, self.settings.artifacts, self.problem.name)
 
     @property
+    def training_requests(self) -> TrainingRequests:
+        """The requests for trainings of the problem. Raises as `problem`."""
+        from tastemaker.trainings.requests import TrainingRequests
+
+        return TrainingRequests(self.engine, self.problem.name)
+
+    @property
     def experiments(self) -> Experiments:
         """The experiments of the problem in use. Raises as `problem`."""
         from tastemaker.experiments.lifecycle.store import Experiments
@@ -151,7 +159,7 @@ class Workspace:
     @property
     def promotion_gate(self) -> PromotionGate:
         """The gate that versions must pass to become champion."""
-        from tastemaker.workflows.enabled_models import takes_part
+        from tastemaker.trainings.enabled_models import takes_part
         from tastemaker.workflows.promotion_gate import PromotionGate
 
         return PromotionGate(
@@ -166,7 +174,7 @@ class Workspace:
         Raises TastemakerError for a name in the settings that is not installed.
         """
         from tastemaker.plugins.discovery import find, find_matching
-        from tastemaker.workflows.enabled_models import require_choice
+        from tastemaker.trainings.enabled_models import require_choice
 
         models = self.settings.models
         if models.enabled is None and not models.disabled:
@@ -177,7 +185,7 @@ class Workspace:
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
         """Return whether the settings enable a model, for a problem (None: the problem in use)."""
-        from tastemaker.workflows.enabled_models import takes_part
+        from tastemaker.trainings.enabled_models import takes_part
 
         return takes_part(model, self.settings.models, (problem or self.problem).baseline)
 

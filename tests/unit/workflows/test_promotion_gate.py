@@ -14,7 +14,7 @@ from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, champion
 from tastemaker.settings import ModelsSettings
 from tastemaker.storage.engine import open_engine
-from tastemaker.workflows.enabled_models import takes_part
+from tastemaker.trainings.enabled_models import takes_part
 from tastemaker.workflows.promotion_gate import PromotionGate
 
 RNG = np.random.default_rng(0)

@@ -26,6 +26,7 @@ from tastemaker.dashboard.pages import (
     rollout,
     rollouts,
     today,
+    training,
     users,
 )
 
@@ -33,6 +34,7 @@ PAGES: tuple[DashboardPage, ...] = (
     today.PAGE,
     models.PAGE,
     model_version.PAGE,
+    training.PAGE,
     engagement.PAGE,
     catalogue.PAGE,
     retention.PAGE,

@@ -23,6 +23,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import span
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
+from tastemaker.dashboard.pages import training
 from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.training_evidence import ForecastFigure, OfflineFigure
@@ -120,7 +121,11 @@ def _table(
         ],
         rows=[
             [
-                TableCell(key[0], small="champion" if key in champions else ""),
+                TableCell(
+                    key[0],
+                    link=f"{training.PATH}#{quote(key[0])}",
+                    small="champion" if key in champions else "",
+                ),
                 TableCell(key[1], link=f"/models/{quote(key[1], safe='')}"),
                 count,
                 *(_measured(by_key.get((*key, name))) for name in ONLINE),

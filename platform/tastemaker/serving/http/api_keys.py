@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from tastemaker.errors import TastemakerError
 
-KeyScope = Literal["recommend", "feedback", "manage", "report", "control"]
+KeyScope = Literal["recommend", "feedback", "manage", "report", "train", "control"]
 """What a key allows. Probes, metrics and the OpenAPI document need no key. `control` allows what a
 controller of experiments sends: any request, with its header."""
 SLOTS = 4_096

@@ -122,7 +122,7 @@ class Gateway(Generic[Loaded]):
         call = Call(self.process, body, argument, scope["query_string"], request_id, headers)
         response, seconds = route.endpoint(call), route.timeout_seconds
         answer = await (response if seconds is None else _in_time(response, seconds))
-        return answer if isinstance(answer, Reply) else Reply(200, _encode(answer))
+        return answer if isinstance(answer, Reply) else Reply(route.status, _encode(answer))
 
     def _refused(self, refusal: HTTPError, asked: _Asked) -> Reply:
         """Log the refusal, and return its problem document."""

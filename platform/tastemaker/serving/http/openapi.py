@@ -201,7 +201,7 @@ def _operation(route: AnyRoute, examples: Examples) -> dict[str, Any]:
         "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
-        "responses": {"200": _success(route, examples)}
+        "responses": {str(int(route.status)): _success(route, examples)}
         | {str(int(one)): _failure(one) for one in sorted({*route.failures, *OF_ANY, *UNREAD})},
         "security": [] if route.scope is None else [{"key": [route.scope]}],
     }

@@ -48,6 +48,8 @@ class Route(NamedTuple, Generic[Received]):
     """The Content-Type of its answer, without parameters."""
     timeout_seconds: int | None = None
     """When it is refused (503); None where the engine keeps the time, or nothing is waited for."""
+    status: HTTPStatus = HTTPStatus.OK
+    """The status of its answer."""
     is_batch: bool = False
     """Whether the request has many bodies of that type: a JSON array, or one per line."""
 

@@ -73,8 +73,9 @@ def test_everything_runs_by_default_and_nothing_if_it_is_switched_off(tmp_path: 
         for enabled in (True, False)
     )
     names = {sensor.name for sensor in on.sensors or () if sensor.default_status == RUNNING}
-    assert names == {"ended_runs", "new_days", "trainings", "reports", "recorded_decisions"}
-    assert {sensor.name for sensor in off.sensors or ()} == {"ended_runs"}
+    asked = {"ended_runs", "training_requests"}
+    assert names == {*asked, "new_days", "trainings", "reports", "recorded_decisions"}
+    assert {sensor.name for sensor in off.sensors or ()} == asked
     automated = {
         bool(off.resolve_asset_graph().get(key).automation_condition)
         for key in off.resolve_asset_graph().get_all_asset_keys()
