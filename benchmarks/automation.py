@@ -1,9 +1,7 @@
 """What automated retraining does, and what it is worth in a simulated shop whose truth is known.
 
-    python benchmarks/automation.py                       # all parts
-    python benchmarks/automation.py days --out days.png   # 30 days under three policies, and their picture
-
-What kills of a run's process lose is measured by `run_kills.py`.
+python benchmarks/automation.py                       # all parts
+python benchmarks/automation.py days --out days.png   # 30 days under three policies, and their picture
 """
 
 from __future__ import annotations
