@@ -15,8 +15,11 @@ from tastemaker_pipelines.automation.conditions import (
     BACKTESTS,
     DETAIL,
     HOLDS,
+    INPUTS_READY,
+    INPUTS_SOUND,
     MIN_GAP,
     NEXT_AT,
+    NOT_RUNNING,
     REASONS,
     STALE,
     is_met,
@@ -27,6 +30,12 @@ TRAININGS = "trainings"
 """Name of the sensor that evaluates the conditions of models."""
 TRAINS, WAITS, UP_TO_DATE = "trains", "waits", "up_to_date"
 _SHOWN = REASONS + HOLDS
+_BUILT_IN = {
+    NOT_RUNNING: ("no run trains it", "a run trains it"),
+    INPUTS_READY: ("its inputs are there", "an input is missing, or a run is making it"),
+    INPUTS_SOUND: ("its inputs passed their checks", "an input did not pass a check"),
+}
+"""Details of Dagster's own conditions, which have none: if they are met, and if not."""
 
 
 def decisions_sensor(poll_seconds: int) -> dg.SensorDefinition:
@@ -108,7 +117,10 @@ def _conditions(
 
 def _detail(node: AutomationConditionEvaluation[Any]) -> str:
     facts = node.metadata or {}
-    return str(facts[DETAIL].value) if DETAIL in facts else node.condition_snapshot.description
+    if DETAIL in facts:
+        return str(facts[DETAIL].value)
+    met, unmet = _BUILT_IN[node.condition_snapshot.label or ""]
+    return met if is_met(node) else unmet
 
 
 def _next_at(node: AutomationConditionEvaluation[Any]) -> datetime | None:

@@ -131,6 +131,9 @@ def test_the_decision_that_dagster_made_is_stored(tmp_path: Path, instance: dg.D
     assert [one["name"] for one in row.conditions if one["is_met"]] == [
         *("first", "min_gap", "no_failure", "not_running", "inputs_ready", "inputs_sound")
     ]
+    details = {one["name"]: one["detail"] for one in row.conditions}
+    assert details["not_running"] == "no run trains it"
+    assert all(details.values())
     assert row.next_at is None
 
 
