@@ -63,6 +63,7 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "drift_threshold": ("model", "version", "side", "column"),
     "empty_answers_total": ("model", "kind"),
     "events_newest_timestamp_seconds": ("source",),
+    "erasure_overdue_requests": (),
     "executor_queue_tasks": ("queue",),
     "experiment_checked_timestamp_seconds": ("experiment",),
     "experiment_held": ("experiment",),

@@ -17,6 +17,7 @@ from tastemaker.alerting import (
     log_rules,
     machine_rules,
     model_rules,
+    privacy_rules,
     report_rules,
     request_rules,
     service_rules,
@@ -44,6 +45,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     report_rules.rules,
     experiment_rules.rules,
     job_rules.rules,
+    privacy_rules.rules,
     machine_rules.rules,
     watch_rules.rules,
 )

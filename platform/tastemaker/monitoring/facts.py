@@ -20,6 +20,7 @@ from tastemaker.monitoring import (
     feature_facts,
     job_facts,
     model_facts,
+    privacy_facts,
     report_facts,
     reward_facts,
 )
@@ -48,6 +49,7 @@ SUBJECTS: tuple[Subject, ...] = (
     job_facts.jobs,
     job_facts.run_queue,
     job_facts.executor_queue,
+    privacy_facts.erasure_requests,
 )
 """What is read. A subject is known by its function's name."""
 
@@ -89,6 +91,7 @@ FAMILIES = named(
         job_facts.ORCHESTRATOR_SEEN,
         job_facts.RUN_QUEUE,
         job_facts.EXECUTOR_QUEUE,
+        privacy_facts.OVERDUE,
     )
 )
 """Name of the metric -> its family."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from support import served_homes
 from support.repository import ROOT
@@ -27,11 +27,13 @@ from tastemaker.monitoring import facts
 from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
 from tastemaker.monitoring.lake_queries import record_lake
 from tastemaker.monitoring.model_facts import stale_after
+from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import (
+    erasure_requests,
     gate_results,
     ingested_days,
     reports,
@@ -444,6 +446,21 @@ def test_skew_is_that_of_the_newest_check_of_the_last_days(settings: Settings) -
     facts_now = exported(settings)
     assert facts_now["feature_skew_ratio"] == {("ranker", "v2"): 0.005}
     assert facts_now["feature_skew_requests"] == {("ranker", "v2"): 200.0}
+
+
+def test_requests_to_erase_a_user_are_overdue_until_they_end(settings: Settings) -> None:
+    requests = ErasureRequests(settings)
+    requests.enter("early", actor="a", reason="ticket 1")
+    late = requests.enter("late", actor="a", reason="ticket 2").number
+    assert exported(settings)["erasure_overdue_requests"] == {(): 0.0}
+    engine = open_engine(settings.metadata_url)
+    passed = update(erasure_requests).values(due_at=datetime.now(UTC) - timedelta(seconds=1))
+    with engine.begin() as connection:
+        connection.execute(passed.where(erasure_requests.c.number == late))
+    engine.dispose()
+    assert exported(settings)["erasure_overdue_requests"] == {(): 1.0}
+    requests.decline(late, actor="b", reason="withdrawn")
+    assert exported(settings)["erasure_overdue_requests"] == {(): 0.0}
 
 
 @pytest.mark.servers

@@ -182,6 +182,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
+    "erasure_overdue": "the deadline of a request is days after it",
     "no_model": "a worker that can load no version ends, which service_down finds",
     "watchdog": "it always fires",
 }
