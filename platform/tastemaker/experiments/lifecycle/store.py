@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log import spool_file
 from tastemaker.experiments.design import Design
-from tastemaker.experiments.design_checks import check_design, require_name
+from tastemaker.experiments.design_checks import check_design
 from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
 from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
+from tastemaker.experiments.lifecycle.drafts import store_draft
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.forced import change_forced
@@ -30,7 +31,6 @@ from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.experiments.lifecycle.states import (
     ACTIVE,
     CLOSING,
-    CREATED,
     OPENING_FURTHER,
     require_allowed,
 )
@@ -38,8 +38,6 @@ from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.settings import RetrievalSettings
-from tastemaker.storage.tables import experiments
-from tastemaker.util.durations import DAY_SECONDS
 
 logger = logging.getLogger("tastemaker.experiments")
 
@@ -115,39 +113,8 @@ class Experiments:
             TastemakerError: There is an experiment of this name, its name has other signs than names have, or
                 there is no such namespace.
         """
-        require_name("experiment", design.name)
-        changes.require_person(design.name, author)
-        changes.require_person(design.name, design.owner)
-        now = datetime.now(UTC)
         with changes.making(self.engine, design.name) as connection:
-            if new_unit is not None:
-                seconds = round(design.window_days * DAY_SECONDS)
-                namespaces.add_namespace(connection, design.namespace, new_unit, seconds, now)
-            namespaces.require_namespace(connection, design.namespace)
-            known = select(experiments.c.name).where(experiments.c.name == design.name)
-            if connection.execute(known).first() is not None:
-                raise TastemakerError(
-                    f"there is an experiment {design.name!r} already",
-                    fix=f"give it another name; or change it: tastemaker experiment revise {design.name}",
-                )
-            row = {
-                "name": design.name,
-                "problem": self.problem.name,
-                "namespace": design.namespace,
-                "kind": design.kind,
-                "salt": namespaces.new_salt(design.name),
-                "owner": design.owner,
-                "created_at": now,
-                **CREATED._asdict(),
-            }
-            connection.execute(insert(experiments).values(row))
-            evidence: dict[str, object] = {
-                "design": changes.store_design(connection, design, CREATED, author, now)
-            }
-            changes.record(
-                connection, design.name, CREATED, "create", None, author, design.hypothesis, evidence, now
-            )
-            return read_experiment(connection, design.name)
+            return store_draft(connection, design, author, problem=self.problem.name, new_unit=new_unit)
 
     def add_namespace(self, name: str, unit: Unit = "user", *, cool_down_seconds: int) -> None:
         """Make a namespace, whose experiments share no unit.
