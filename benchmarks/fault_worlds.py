@@ -73,14 +73,15 @@ class World:
         self.stack.callback(_end, process)
         return process
 
-    def serve(self, *words: str) -> None:
-        """Start a service and wait until it is ready."""
+    def serve(self, *words: str) -> Service:
+        """Start a service, and return it once it is ready."""
         port = free_port()
         process = self.start(*words, "--port", str(port))
         service = Service(process, port, self.home / "processes.log")
         self.stack.callback(service.close)
         service.wait()
         self.url = service.url
+        return service
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

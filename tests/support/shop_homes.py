@@ -29,9 +29,11 @@ split: {test_days: 10}
 """
 
 
-def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, Version]:
-    """Fill a home folder's lake with the shop's events, and register one version a model."""
-    dataset = Dataset.load(_fill(home), load_problem(home / "problem.yaml"))
+def make_shop_home(
+    home: Path, models: Sequence[str] = ("popularity",), config: ShopConfig = CONFIG
+) -> dict[str, Version]:
+    """Fill a home folder's lake with a shop's events, and register one version a model."""
+    dataset = Dataset.load(_fill(home, config), load_problem(home / "problem.yaml"))
     return {name: register(home, discovery.get(name).recommender(), dataset) for name in models}
 
 
@@ -57,10 +59,10 @@ def make_ranker_home(home: Path, online_store: OnlineStoreSettings) -> Version:
     return register(home, discovery.get("ranker").recommender(**small_shop.RANKER), dataset)
 
 
-def _fill(home: Path) -> Lake:
+def _fill(home: Path, config: ShopConfig = CONFIG) -> Lake:
     home.mkdir(parents=True, exist_ok=True)
     (home / "problem.yaml").write_text(PROBLEM, encoding="utf-8")
-    shop, lake = Shop(CONFIG), Lake(home / "lake")
+    shop, lake = Shop(config), Lake(home / "lake")
     for table in shop.read():
         for day, rows in by_day(table):
             lake.write_day("events", day, rows)
@@ -74,9 +76,9 @@ def settings(home: Path, **overrides: Any) -> Settings:
     return Settings(home=home, problem=home / "problem.yaml", **overrides)
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(home: Path, config: ShopConfig = CONFIG) -> dict[str, str]:
     """What tells a process about this home and its shop."""
-    options = CONFIG.model_dump(mode="json", exclude_defaults=True)
+    options = config.model_dump(mode="json", exclude_defaults=True)
     return {
         "TASTEMAKER_HOME": str(home),
         "TASTEMAKER_PROBLEM": str(home / "problem.yaml"),

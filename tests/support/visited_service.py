@@ -157,13 +157,15 @@ class Visits:
 
 
 @contextmanager
-def visiting(home: Path, service: Service, *words: str) -> Iterator[Visits]:
+def visiting(
+    home: Path, service: Service, *words: str, more: Mapping[str, str] | None = None
+) -> Iterator[Visits]:
     """People visit until `end`, or until the block ends. Returns when the first events are acknowledged."""
     ledger = home / "ledger.jsonl"
     command = [str(BIN / "tastemaker"), "simulate", service.url, "--for", "1h", "--json"]
     process = subprocess.Popen(
         [*command, "--ledger", str(ledger), *words],
-        env=environment(home),
+        env=environment(home, more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
