@@ -4,11 +4,11 @@
     python benchmarks/run_kills.py --kills 10
 
 A file of events grows by days, and an earlier day of it changes; some rows lack their item. After each
-delivery the job `landing` runs: from the file to the features. The process of its run is killed at a random
-moment of the time that it takes, and so are those of the runs that take its place, five times at most. A calm
-home gets the same deliveries. In the end both must have the same rows in each table of the lake and of
-features, as often, and the same digests of validated days; the valid rows must be those that were delivered.
-Only killed runs may have failed, and the last run of each delivery must have succeeded.
+delivery the job `landing` runs: from the file to the features, first in a calm home and then in one where its
+process is killed at a random moment of the time that the calm one took, and those of the runs that take its
+place likewise, five times at most. In the end both homes must have the same rows in each table of the lake
+and of features, as often, and the same digests of validated days; the valid rows must be those that were
+delivered. Only killed runs may have failed, and the last run of each delivery must have succeeded.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main(smoke: bool, kills: int, seed: int) -> None:
     os.environ.pop("DAGSTER_HOME", None)
     warnings.simplefilter("ignore", dg.BetaWarning)
     wanted, found, rng = 1 if smoke else kills, list[Kill](), random.Random(seed)
-    deliveries, calm_seconds = 0, 0.0
+    deliveries = 0
     with tempfile.TemporaryDirectory(prefix="tastemaker-kills-") as folder:
         file = Path(folder) / "events.csv"
         disturbed, calm = (_home(Path(folder) / name, file) for name in ("disturbed", "calm"))
@@ -102,9 +102,8 @@ def main(smoke: bool, kills: int, seed: int) -> None:
                 valid = _deliver(file, deliveries)
                 began = time.monotonic()
                 run(calm, select=" or ".join(f"group:{name}" for name in LANDED_GROUPS))
-                calm_seconds = max(calm_seconds, time.monotonic() - began)
+                wait = partial(rng.uniform, 0.0, time.monotonic() - began)
                 _launch(disturbed)
-                wait = partial(rng.uniform, 0.0, calm_seconds)
                 most = min(wanted - len(found), KILLS_OF_A_DELIVERY)
                 found += _kill(instance, len(found) + deliveries, wait, most)
                 deliveries += 1
