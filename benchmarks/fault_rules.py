@@ -58,7 +58,7 @@ class Scenario(NamedTuple):
     """Whether windows are short."""
     healthy_seconds: float = HEALTHY_SECONDS
     then: Callable[[World], None] | None = None
-    """What happens during the fault."""
+    """What happens during the fault; the seconds are counted from its end."""
 
 
 def _shop(kind: str, size: float = 1.0) -> Scenario:
@@ -138,7 +138,7 @@ class Fired(NamedTuple):
     """When rules fired."""
 
     seconds: dict[str, float]
-    """Rule -> seconds from the fault's begin."""
+    """Rule -> seconds from the fault's begin, or from the end of what happened during it."""
     early: tuple[str, ...]
     """Rules that fired before."""
 
@@ -203,6 +203,7 @@ def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
         with _traffic(world, scenario, *words):
             if scenario.then is not None:
                 scenario.then(world)
+                began = time.time()
             return Fired(_times(world.home, set(fault.rules), began, scenario.seconds, early), early)
 
 

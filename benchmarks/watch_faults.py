@@ -1,6 +1,6 @@
 """Whether kills and outages lose or double a message of `tastemaker watch`.
 
-    python benchmarks/watch_faults.py                    a thousand faults, about 20 minutes
+    python benchmarks/watch_faults.py                    a thousand faults, about half an hour
     python benchmarks/watch_faults.py --faults 100
     python benchmarks/watch_faults.py --faults 300 disk
 
@@ -34,6 +34,8 @@ from tastemaker.watch import records
 
 MODELS = 40
 END_SECONDS = 180.0
+STEP_SECONDS = 0.6, 2.2
+"""Between two faults: the long outages are a part of the whole, not all of it."""
 LONG = (("outages", 300.0), ("stops", 60.0))
 """The receiver is away for five minutes, the database for one."""
 
@@ -88,6 +90,9 @@ def main(names: tuple[str, ...], smoke: bool, faults: int, seed: int, long: bool
             click.echo(f"  {label:<12} {number}")
         are_right.append(counts.incidents == counts.triggers == counts.resolves and not counts.out_of_order)
         click.echo("  each incident has one trigger and one resolve" if are_right[-1] else "  NOT EQUAL")
+        if missing := [event for event, times in events.items() if not times and not smoke]:
+            are_right.append(False)
+            click.echo(f"  TOO SHORT: no {', '.join(missing)}")
     sys.exit(0 if all(are_right) else 1)
 
 
@@ -175,7 +180,7 @@ def disturb(
                     page.hang.clear()
                 else:
                     server.stop()
-        time.sleep(rng.uniform(0.1, 0.7))
+        time.sleep(rng.uniform(*STEP_SECONDS))
     end_outage(page, server)
     return events
 
