@@ -92,6 +92,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "source_unreadable": _shop("unreadable"),
     "spool_full": Scenario(BRISK, 120.0, healthy_seconds=0),
     "no_broker": Scenario(healthy_seconds=0),
+    "no_target": Scenario(healthy_seconds=0),
     "no_channel": Scenario(share=0.5, seconds=240.0),
     "service_hang": Scenario(),
     "learner_hang": Scenario(

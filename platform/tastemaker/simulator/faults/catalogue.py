@@ -131,13 +131,18 @@ FAULTS: Final[Mapping[str, Fault]] = {
             command="tastemaker watch",
         ),
         Fault(
+            "no_target", "start", ("blind",), "no service runs at the addresses that the watch scrapes",
+            environment=(("TASTEMAKER_WATCH__TARGETS", "http://127.0.0.1:9,http://127.0.0.1:10"),),
+            command="tastemaker watch",
+        ),
+        Fault(
             "no_channel", "start", ("not_delivered",), "no program listens at the address of a channel",
             environment=(
                 ("TASTEMAKER_WATCH__CHANNELS", '{"none": {"type": "webhook", "url": "http://127.0.0.1:9/"}}'),
             ),
             command="tastemaker watch",
         ),
-        Fault("service_hang", "process", ("service_down", "blind"), "the service's processes hang"),
+        Fault("service_hang", "process", ("service_down",), "the service's processes hang"),
         Fault("learner_hang", "process", ("learner_behind",), "tastemaker learn hangs"),
         Fault("shipper_hang", "process", ("spool_old",), "tastemaker ship hangs"),
         Fault("guard_hang", "process", ("experiment_unguarded",), "the guard of experiments hangs"),
