@@ -7,7 +7,7 @@ import click
 
 @click.command("dagster-home", context_settings={"help_option_names": ["-h", "--help"]})
 def dagster_home() -> None:
-    """Print the folder of Dagster's instance.
+    """Print the folder of Dagster's data.
 
     It is created with its dagster.yaml and its tables if it is missing. Dagster's own commands read
     dagster.yaml before any code of Tastemaker, so that they need the folder in the variable DAGSTER_HOME.

@@ -57,7 +57,7 @@ def test_the_table_has_every_figure_of_each_version(reader: DashboardReader) -> 
         for version in found:
             assert found[version][metric] == TRUTH[metric][1][version]
     champion = dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
-    assert champion["model"] == TableCell("ranker", small="champion")
+    assert champion["model"] == TableCell("ranker", link="/training#ranker", small="champion")
     assert champion["ctr_list"].small == "11.6 to 12.0 %"
     assert champion["forecast"].value == 0.401
     assert champion["forecast"].small == "0.371 to 0.433; what came agrees"
