@@ -33,6 +33,7 @@ from fault_worlds import World
 
 from support.visited_service import BIN, environment
 from tastemaker.alerting.rules import all_rules
+from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker.simulator.faults.catalogue import FAULTS
 from tastemaker.storage.engine import open_engine
@@ -198,14 +199,14 @@ def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
             with _traffic(world, scenario):
                 time.sleep(min(healthy_seconds, scenario.healthy_seconds))
             began = time.time()
-        early = tuple(firing(world.home))
+        early = tuple(firing(world))
         share = fault.share if scenario.share is None else scenario.share
         words = () if fault.place in ("source", "start") else ("--fault", f"{name}={share}")
         with _traffic(world, scenario, *words):
             if scenario.then is not None:
                 scenario.then(world)
                 began = time.time()
-            return Fired(_times(world.home, set(fault.rules), began, scenario.seconds, early), early)
+            return Fired(_times(world, set(fault.rules), began, scenario.seconds, early), early)
 
 
 @contextmanager
@@ -226,9 +227,14 @@ def _traffic(world: World, scenario: Scenario, *words: str) -> Iterator[None]:
         process.wait(60)
 
 
-def firing(home: Path) -> set[str]:
-    """Return the rules that fire now."""
-    engine = open_engine(Settings(home=home).metadata_url)
+def firing(world: World) -> set[str]:
+    """Return the rules that fire now; of a watch without its database, the one that its metrics show."""
+    try:
+        engine = open_engine(Settings(home=world.home).metadata_url)
+    except TastemakerError:
+        return (
+            {"watch_database"} if "tastemaker_watch_database_up 0" in worlds.watch_metrics(world) else set()
+        )
     try:
         with engine.connect() as connection:
             found = connection.execute(select(alert_states.c.rule).where(alert_states.c.phase == "firing"))
@@ -238,13 +244,13 @@ def firing(home: Path) -> set[str]:
 
 
 def _times(
-    home: Path, wanted: set[str], began: float, seconds: float, early: tuple[str, ...]
+    world: World, wanted: set[str], began: float, seconds: float, early: tuple[str, ...]
 ) -> dict[str, float]:
     """Return when rules fired, until all that are wanted did or it took too long."""
     found: dict[str, float] = {}
     while not wanted <= found.keys() and time.time() - began < seconds:
         time.sleep(0.5)
-        for rule in firing(home) - set(early):
+        for rule in firing(world) - set(early):
             found.setdefault(rule, time.time() - began)
     return found
 

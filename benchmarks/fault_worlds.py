@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
+import psutil
 import pytest
 import redis
 
@@ -46,6 +48,7 @@ class World:
     """Further environment variables of all processes."""
     url: str = ""
     """Of the service; empty without one."""
+    watch_port: int = 0
 
     @property
     def home(self) -> Path:
@@ -208,7 +211,10 @@ def execute(world: World) -> None:
 
 
 def fill_queue(world: World) -> None:
-    """Put tasks into the queue, more than the rule allows."""
+    """Put tasks into the queue, more than the rule allows, once its worker hangs."""
+    settings = Settings(home=world.home)
+    workers = list(processes("executor_hang", settings, world.url))
+    until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in workers), "the worker does not hang")
     with redis.Redis.from_url(world.more["CELERY_BROKER_URL"]) as client:
         client.lpush(QUEUE, *[f"task {number}" for number in range(200)])
 
@@ -261,9 +267,15 @@ def control_group(limits: Mapping[str, str]) -> Iterator[Path]:
 
 def watch(world: World, settings: Mapping[str, str], *, windows: bool) -> None:
     """Start a watch with short waits, which notifies no person."""
-    more = {"TASTEMAKER_WATCH__PORT": str(free_port())}
+    world.watch_port = free_port()
+    more = {"TASTEMAKER_WATCH__PORT": str(world.watch_port)}
     if world.url:
         more["TASTEMAKER_WATCH__TARGETS"] = world.url
     path = [str(ROOT / "tests"), *filter(None, [world.more.get("PYTHONPATH")])]
     more |= {"PYTHONPATH": os.pathsep.join(path), **settings}
     world.start(sys.executable, "-m", "support.short_waits", *["--windows"][: int(windows)], more=more)
+
+
+def watch_metrics(world: World) -> str:
+    """Return the metrics of the watch itself, which Prometheus scrapes."""
+    return httpx.get(f"http://127.0.0.1:{world.watch_port}/metrics", timeout=30).text
