@@ -64,7 +64,7 @@ class Scenario(NamedTuple):
 
 def _shop(kind: str, size: float = 1.0) -> Scenario:
     """Return the scenario of a fault of the source."""
-    return Scenario((), 60.0, world=worlds.run_shop, then=worlds.deliver(kind, size), healthy_seconds=0)
+    return Scenario((), 150.0, world=worlds.run_shop, then=worlds.deliver(kind, size), healthy_seconds=0)
 
 
 EXPERIMENT = Scenario(seconds=240.0, world=worlds.control_experiment)

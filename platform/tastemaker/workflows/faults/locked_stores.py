@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30.0
 """How long the lock of a file is waited for."""
 RETRY_SECONDS = 0.002
-WAL_LOCKS = 120, 8
-"""The first byte of the locks in SQLite's shared-memory file, and their number."""
+ALL_LOCKS, WRITE_LOCK = (120, 8), (120, 1)
+"""The first byte of the locks in SQLite's shared-memory file and their number, and those of writers."""
 PAUSE_SECONDS = 2.0
 """How long Redis pauses after a command; it is paused again at once."""
 METADATA_TABLES: Final = ("alert_states", "alert_outbox", "watch_leases")
@@ -36,8 +36,8 @@ METADATA_TABLES: Final = ("alert_states", "alert_outbox", "watch_leases")
 
 @contextmanager
 def log_locked(settings: Settings) -> Iterator[None]:
-    """Lock the durable log's file within a block, so that records wait in memory."""
-    with _file_locked(settings.spool / FILE_NAME):
+    """Let no process write the durable log's file within a block, so that records wait in memory."""
+    with _file_locked(settings.spool / FILE_NAME, WRITE_LOCK):
         yield
 
 
@@ -73,11 +73,15 @@ def features_locked(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _file_locked(path: Path) -> Iterator[None]:
-    """Let no other connection read or write a SQLite file in write-ahead mode.
+def _file_locked(path: Path, locks: tuple[int, int] = ALL_LOCKS) -> Iterator[None]:
+    """Let no other connection write a SQLite file in write-ahead mode, nor read it if all locks are taken.
 
     Reference: https://www.sqlite.org/walformat.html, section 2.3: readers and writers lock bytes of the
     shared-memory file. `BEGIN EXCLUSIVE` would not stop readers.
+
+    Args:
+        path: The file.
+        locks: The first byte to lock, and how many.
 
     Raises:
         TastemakerError: The file is not there, is not in write-ahead mode, or is in use for too long.
@@ -92,13 +96,13 @@ def _file_locked(path: Path) -> Iterator[None]:
                 f"{path} can't be locked: it is not in write-ahead mode", fix="use another file"
             )
         with shared.open("r+b") as file:
-            _lock_bytes(file.fileno(), path)
+            _lock_bytes(file.fileno(), locks, path)
             yield
 
 
-def _lock_bytes(file: int, path: Path) -> None:
+def _lock_bytes(file: int, locks: tuple[int, int], path: Path) -> None:
     """Lock the bytes until the file is closed. Raises TastemakerError if that takes too long."""
-    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, *WAL_LOCKS, 0)
+    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, *locks, 0)
     give_up = time.monotonic() + WAIT_SECONDS
     while True:
         try:
