@@ -154,7 +154,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("run_hang", "process", ("run_queue",), "the runs of Dagster hang, so that others wait"),
         Fault("executor_hang", "process", ("executor_queue",), "Celery's workers hang"),
         Fault("features_locked", "store", ("feature_store",), "the online feature store is locked"),
-        Fault("log_locked", "store", ("log_writes_behind",), "the durable log's file is locked"),
+        Fault(
+            "log_locked", "store", ("log_writes_behind", "feedback_refused"),
+            "the durable log's file is locked for writers; soonest where few records fit into memory",
+            environment=(("TASTEMAKER_LOG__SPOOL_RECORDS", "5000"),),
+        ),
         Fault(
             "database_locked", "store", ("watch_database",),
             "what the watch keeps in the metadata database is locked",
