@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import NullPool, create_engine, inspect
 
 from support.feature_lakes import END, N_USERS, ONLINE_STORES, online_settings, user_id, with_snapshots
+from tastemaker.errors import TastemakerError
 from tastemaker.features import USER_FEATURES
 from tastemaker.features.online import OnlineReader, open_reader
 from tastemaker.plugins.arrays import Float32
-from tastemaker.settings import Settings
+from tastemaker.settings import OnlineStoreSettings, Settings
 from tastemaker.workflows.faults.feature_values import ALTERED, altered
 from tastemaker.workflows.faults.locked_stores import features_locked
 from tastemaker_features import store
@@ -77,3 +79,12 @@ def test_a_locked_store_is_not_read_before_the_lock_ends(settings: Settings, rea
         assert not found
     reading.join(30)
     np.testing.assert_array_equal(found[0], before)
+
+
+@pytest.mark.servers
+def test_a_lock_makes_no_table(postgres_url: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, online_store=OnlineStoreSettings(type="postgres", url=postgres_url))
+    with pytest.raises(TastemakerError, match=r"tastemaker_user_features can't be locked: .* does not exist"):
+        features_locked(settings).__enter__()
+    engine = create_engine(postgres_url, poolclass=NullPool)
+    assert inspect(engine).get_table_names() == []

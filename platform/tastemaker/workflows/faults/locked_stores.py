@@ -13,13 +13,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.spool_file import FILE_NAME
 from tastemaker.features.online import PROJECT, USER_VIEW, feast_config
 from tastemaker.settings import Settings
-from tastemaker.storage.engine import open_engine
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -117,14 +116,21 @@ def _lock_bytes(file: int, locks: tuple[int, int], path: Path) -> None:
 
 @contextmanager
 def _tables_locked(url: str, tables: Sequence[str]) -> Iterator[None]:
-    engine = open_engine(url)
+    """Lock tables of a Postgres. `open_engine` would make the metadata tables in a feature store, too."""
+    import psycopg2
+    from psycopg2 import sql
+
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    names = sql.SQL(", ").join(map(sql.Identifier, tables))
     try:
-        with engine.connect() as connection, connection.begin():
-            names = ", ".join(map(engine.dialect.identifier_preparer.quote, tables))
-            connection.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
+        with closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
             yield
-    finally:
-        engine.dispose()
+    except psycopg2.Error as error:
+        raise TastemakerError(
+            f"{', '.join(tables)} can't be locked: {str(error).strip()}",
+            fix="start the database and fill it first",
+        ) from None  # the cause may quote the address with its password
 
 
 @contextmanager
