@@ -15,9 +15,13 @@ crossed, integrated numerically from look to look:
 
     f_k(s) = ∫ f_{k−1}(u) φ((s − u − θΔ)/√Δ)/√Δ du    over the u that continue
 
+A test that stops early stops at a lucky effect, so that the effect at the last look is too large on average.
+`stagewise_estimate` corrects that: paths are ordered by where they end (above earlier, then by Z at the last
+look, then below earlier), and the estimate is the θ under which half of all paths end higher than this one.
+
 References: P. Armitage, C. McPherson and B. Rowe, Journal of the Royal Statistical Society A 132(2), 1969;
 K. Lan and D. DeMets, Biometrika 70(3), 1983; C. Jennison and B. Turnbull, "Group sequential methods with
-applications to clinical trials", 2000, chapter 19.
+applications to clinical trials", 2000, chapters 8 (estimates) and 19 (computation).
 """
 
 from __future__ import annotations
@@ -162,6 +166,57 @@ def sample_factor(
         3 * once,
     )
     return float((needed / once) ** 2)
+
+
+class StagewiseEstimate(NamedTuple):
+    """An effect after a test with looks, in units of Z at information 1."""
+
+    drift: float
+    """θ, of which half of the estimates are too high and half too low."""
+    low: float
+    high: float
+    """The interval, of the level that was asked for."""
+
+
+def stagewise_estimate(
+    information: Sequence[float], z: Sequence[float] | Float64, last: float, *, alpha: float = 0.05
+) -> StagewiseEstimate:
+    """Return the median-unbiased estimate of the drift and its interval, after a two-sided test.
+
+    Args:
+        information: Information at the looks up to the last one that was taken, as in `bounds`.
+        z: Bounds of |Z| at all looks but the last.
+        last: Z at the last look, whether it crossed its bound or not.
+        alpha: The interval has level 1 − alpha.
+
+    Raises:
+        ValueError: There is not one bound for each look but the last.
+
+    >>> round(stagewise_estimate([1.0], [], 2.5).drift, 6)  # one look: Z itself
+    2.5
+    >>> times = [0.2, 0.4, 0.6, 0.8, 1.0]
+    >>> z = bounds(times, obrien_fleming(0.05))
+    >>> round(stagewise_estimate(times, z[:-1], 2.1).drift, 2)  # it would be 2.1 without looks
+    2.04
+    """
+    times = _checked(information)
+    if len(z) != len(times) - 1:
+        raise ValueError(f"{len(z)} bounds were given for {len(times)} looks, must be {len(times) - 1}")
+    limits = [*(float(bound) for bound in z), last]
+    reach = abs(last) / math.sqrt(times[-1]) + _REACH / math.sqrt(times[0])
+
+    def solved(share: float) -> float:
+        """Return the drift under which this share of the paths ends higher."""
+        return float(
+            brentq(
+                lambda drift: float(crossing(times, limits, drift).above.sum()) - share,
+                -reach,
+                reach,
+                xtol=1e-9,
+            )
+        )
+
+    return StagewiseEstimate(*(solved(share) for share in (0.5, alpha / 2, 1 - alpha / 2)))
 
 
 class _Path:

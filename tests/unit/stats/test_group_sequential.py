@@ -14,6 +14,7 @@ from tastemaker.stats.group_sequential import (
     pocock,
     power_family,
     sample_factor,
+    stagewise_estimate,
 )
 
 DAILY = [(day + 1) / 14 for day in range(14)]
@@ -101,3 +102,44 @@ def test_an_alpha_out_of_range_is_refused(alpha: float) -> None:
     for make in (obrien_fleming, pocock):
         with pytest.raises(ValueError, match="alpha"):
             make(alpha)
+
+
+@pytest.mark.parametrize("z", [-3.0, 0.0, 0.4, 2.5])
+def test_after_one_look_the_estimate_is_that_look(z: float) -> None:
+    found = stagewise_estimate([0.64], [], z)
+    assert found == pytest.approx((z / 0.8, (z - ONCE) / 0.8, (z + ONCE) / 0.8), abs=1e-7)
+
+
+def test_the_estimate_changes_its_sign_with_the_path() -> None:
+    z = bounds(DAILY, obrien_fleming(0.05))
+    up, down = (stagewise_estimate(DAILY[:9], z[:8], sign * 3.0) for sign in (1, -1))
+    assert (up.drift, up.low, up.high) == pytest.approx((-down.drift, -down.high, -down.low), abs=1e-6)
+
+
+@pytest.mark.parametrize(("look", "last"), [(3, 4.3), (8, 2.9), (8, -2.9), (13, 2.3), (13, 0.5)])
+def test_half_of_simulated_paths_end_higher_than_the_estimate_s(look: int, last: float) -> None:
+    """Higher: above a bound earlier, or at the same look with a larger Z."""
+    z = bounds(DAILY, obrien_fleming(0.05))[:look]
+    found = stagewise_estimate(DAILY[: look + 1], z, last)
+    times = np.array(DAILY[: look + 1])
+    steps = np.diff(times, prepend=0.0)
+    noise = np.random.default_rng(2).normal(size=(100_000, look + 1)) * np.sqrt(steps)
+    for drift, share in zip(found, (0.5, 0.025, 0.975), strict=True):
+        values = (drift * steps + noise).cumsum(axis=1) / np.sqrt(times)
+        crossed = np.abs(values[:, :look]) >= z
+        first = np.where(crossed.any(axis=1), crossed.argmax(axis=1), look)
+        end = values[np.arange(len(values)), first]
+        higher = np.where(first < look, end > 0, end > last).mean()
+        assert higher == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 100_000))
+
+
+def test_the_estimate_is_nearer_to_0_than_the_effect_of_the_look_that_stopped() -> None:
+    z = bounds(DAILY, obrien_fleming(0.05))
+    for look in range(1, 14):
+        last = float(z[look]) + 0.1
+        assert 0 < stagewise_estimate(DAILY[: look + 1], z[:look], last).drift < last / np.sqrt(DAILY[look])
+
+
+def test_each_look_but_the_last_needs_its_bound() -> None:
+    with pytest.raises(ValueError, match=r"3 bounds were given for 3 looks, must be 2"):
+        stagewise_estimate([0.2, 0.5, 1.0], [3.0, 2.5, 2.0], 1.0)

@@ -15,6 +15,7 @@ from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.settings import Settings
+from tastemaker.stats.group_sequential import stagewise_estimate
 from tastemaker.storage.tables import experiment_forecasts, look_effects, looks
 from tastemaker.workflows.experiment_forecast import METRIC, store_forecasts
 from tastemaker.workflows.workspace import Workspace
@@ -90,7 +91,9 @@ def test_without_comparable_backtests_the_reason_is_said(shop: Workspace) -> Non
     ]
 
 
-def test_a_decision_stores_what_came_beside_the_forecast(shop: Workspace) -> None:
+@pytest.mark.parametrize("role", ["primary", "secondary"])
+def test_a_decision_stores_what_came_beside_the_forecast(shop: Workspace, role: str) -> None:
+    """Of the metric that decides when to stop, the estimate allows for the looks before."""
     rng = np.random.default_rng(4)
     b = rng.gamma(0.5, 2.0, USERS)
     experiments = make_ready(shop, version(shop, b, 0, 1.0), version(shop, 1.1 * b, 1, 2.0))
@@ -98,25 +101,37 @@ def test_a_decision_stores_what_came_beside_the_forecast(shop: Workspace) -> Non
         experiments.change("x", action, actor="ada", reason="planned", confirmed=confirmed)
     store_forecasts(shop, experiments.get("x"))
     relative, error = 0.03, 0.0125
-    now = datetime.now(UTC)
-    look = {
-        "experiment": "x", "epoch": 0, "number": 4, "at": now, "log_until": now, "is_planned": True,
-        "units": {}, "pending_units": 0, "crossed_units": 0, "information": 1.0, "alpha_spent": 0.05,
-        "verdict": "equal", "sentence": "b is equal", "details": {},
-    }  # fmt: skip
+    taken = [(1, 0.25, 4.333, True), (2, 0.4, None, False), (3, 0.5, 2.963, True), (4, 1.0, 1.969, True)]
     effect = {
         "experiment": "x", "epoch": 0, "number": 4, "metric": METRIC, "variant": "b", "slice": "",
-        "is_adjusted": False, "role": "secondary", "unit": "reward", "units": 5_000, "control_units": 5_000,
+        "is_adjusted": False, "role": role, "unit": "reward", "units": 5_000, "control_units": 5_000,
         "relative": relative, "p": float(2 * norm.sf(relative / error)),
     }  # fmt: skip
     with shop.engine.begin() as connection:
-        connection.execute(insert(looks).values(look))
+        connection.execute(insert(looks), [planned_look(*one) for one in taken])
         connection.execute(insert(look_effects).values(effect))
     experiments.change("x", "drop", actor="ada", reason="no difference")
     with shop.engine.connect() as connection:
         (row,) = connection.execute(select(experiment_forecasts)).all()
-    assert (row.outcome, row.look) == (relative, 4)
-    assert row.outcome_error == pytest.approx(error)
+    path = stagewise_estimate([0.25, 0.5, 1.0], [4.333, 2.963], relative / error)
+    expected = {
+        "primary": (error * path.drift, error * (path.high - path.low) / (2 * 1.959964)),
+        "secondary": (relative, error),
+    }
+    assert (row.outcome, row.outcome_error) == pytest.approx(expected[role])
+    assert row.look == 4
+    assert expected["primary"][0] < relative
+
+
+def planned_look(number: int, information: float, bound: float | None, is_planned: bool) -> dict[str, object]:
+    """Return a row of the looks at the experiment x."""
+    now = datetime.now(UTC)
+    return {
+        "experiment": "x", "epoch": 0, "number": number, "at": now, "log_until": now,
+        "is_planned": is_planned, "information": information, "bound": bound, "units": {},
+        "pending_units": 0, "crossed_units": 0, "alpha_spent": 0.05, "verdict": "undecided",
+        "sentence": "b is not decided", "details": {},
+    }  # fmt: skip
 
 
 def test_an_experiment_of_flags_has_no_forecast(shop: Workspace) -> None:

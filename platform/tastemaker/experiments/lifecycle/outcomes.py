@@ -1,23 +1,43 @@
-"""What came of an experiment's forecasts, stored when it is decided."""
+"""What came of an experiment's forecasts, stored when it is decided.
+
+An experiment that may stop early stops at a lucky effect, so that the effect of its last look is too large on
+average. The outcome of the primary metric, which decides when to stop, is therefore the median-unbiased
+estimate over all its looks (`tastemaker.stats.group_sequential.stagewise_estimate`).
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from scipy.special import ndtri
 from sqlalchemy import Connection, Row, select, update
 
-from tastemaker.storage.tables import experiment_forecasts, look_effects
+from tastemaker.stats.group_sequential import stagewise_estimate
+from tastemaker.storage.tables import experiment_forecasts, look_effects, looks
+
+_ALPHA = 0.05
+_DEVIATIONS = float(ndtri(1 - _ALPHA / 2))
 
 
-def store_outcomes(connection: Connection, look: Row[Any]) -> None:
+class Outcome(NamedTuple):
+    """What was measured: a relative difference from control."""
+
+    value: float
+    error: float | None
+    """Its standard error over units; None where there is no difference at all."""
+
+
+def store_outcomes(connection: Connection, look: Row[Any], epochs: range) -> None:
     """Store, beside each forecast, what a look measured in the same metric without adjustment.
 
     Args:
         connection: Within the transaction of the decision.
         look: The look that the decision rests on.
+        epochs: Those whose units it counts.
     """
+    earlier = _looks_before(connection, look, epochs)
     effects, forecasts = look_effects.c, experiment_forecasts.c
     measured = select(look_effects).where(
         effects.experiment == look.experiment,
@@ -28,6 +48,9 @@ def store_outcomes(connection: Connection, look: Row[Any]) -> None:
         effects.relative.is_not(None),
     )
     for effect in connection.execute(measured).all():
+        found = _at_look(effect)
+        if effect.role == "primary":
+            found = _over_looks(found, look, earlier)
         connection.execute(
             update(experiment_forecasts)
             .where(
@@ -36,15 +59,31 @@ def store_outcomes(connection: Connection, look: Row[Any]) -> None:
                 forecasts.variant == effect.variant,
                 forecasts.metric == effect.metric,
             )
-            .values(outcome=effect.relative, outcome_error=_error(effect), look=effect.number)
+            .values(outcome=found.value, outcome_error=found.error, look=effect.number)
         )
 
 
-def _error(effect: Row[Any]) -> float | None:
-    """Return the standard error of the relative difference, from the p-value of its test.
+def _looks_before(connection: Connection, look: Row[Any], epochs: range) -> Sequence[Row[Any]]:
+    """Return the looks before that could have ended the experiment, the first one first."""
+    c = looks.c
+    of_epochs = c.experiment == look.experiment, c.epoch >= epochs.start, c.information < look.information
+    return connection.execute(select(looks).where(*of_epochs, c.is_planned).order_by(c.information)).all()
 
-    |z| = |relative| / error, whatever level the interval was drawn at. None where there is no difference at
-    all, whose z is 0.
+
+def _at_look(effect: Row[Any]) -> Outcome:
+    """Return the effect of one look, with its error from the p-value of its test.
+
+    |z| = |relative| / error, whatever level the interval was drawn at.
     """
     z = -float(ndtri(effect.p / 2)) if effect.p else math.inf
-    return abs(effect.relative) / z if 0 < z < math.inf else None
+    return Outcome(effect.relative, abs(effect.relative) / z if 0 < z < math.inf else None)
+
+
+def _over_looks(found: Outcome, look: Row[Any], earlier: Sequence[Row[Any]]) -> Outcome:
+    """Return the outcome for whoever could have stopped at each look."""
+    if found.error is None or not earlier:
+        return found
+    times = [*(one.information for one in earlier), look.information]
+    path = stagewise_estimate(times, [one.bound for one in earlier], found.value / found.error, alpha=_ALPHA)
+    unit = found.error * math.sqrt(look.information)
+    return Outcome(path.drift * unit, (path.high - path.low) / (2 * _DEVIATIONS) * unit)

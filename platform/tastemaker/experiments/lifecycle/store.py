@@ -216,7 +216,7 @@ class Experiments:
                 design=design,
             )
             if found in ("ship", "drop") and facts.look is not None:
-                store_outcomes(connection, facts.look)
+                store_outcomes(connection, facts.look, epochs_in_force(connection, experiment))
             if found not in CLOSING:
                 self._compiler.compile(connection, also=name if found == "ready" else None)
         try:
