@@ -12,11 +12,12 @@ computed; of the thousands that are not, it is the exponential of a series in th
 so that an item is removed from a sum instead of all others being multiplied again. G depends on the state of
 the model and on what may be shown, and is kept.
 
-The integral is summed over panels with twelve nodes each. It begins at a floor below which a list reaches
-with a probability below 5e-8. It ends at a ceiling c with p_i(c) Σ p_j(c) ≤ 2e-7 for each i: above it item i
-is alone, or is one of two, each as likely to be the first. Items whose probability to exceed the floor is
-below 1e-8 in all are left out. Sums over many items are made in single precision if the scores are normal.
-The absolute error of a probability is below 1e-6, without a sampling error.
+The integral is summed over panels with twelve nodes each, or fourteen if there are few items. It begins at a
+floor below which a list reaches with a probability below 5e-8. It ends at a ceiling c with
+p_i(c) Σ p_j(c) ≤ 2e-7 for each i: above it item i is alone, or is one of two, each as likely to be the
+first. Items whose probability to exceed the floor is below 1e-8 in all are left out. Sums over many items are
+made in single precision if the scores are normal. The absolute error of a probability is below 1e-6, without
+a sampling error.
 """
 
 from __future__ import annotations
@@ -31,12 +32,16 @@ from tastemaker.plugins.arrays import Bool, Int64
 from tastemaker.plugins.selection import best_columns
 from tastemaker_bandits.common import Float64
 from tastemaker_bandits.poisson_binomial import ORDERS, Complex128, circle
-from tastemaker_bandits.scores import Floats, Panels, Scores
+from tastemaker_bandits.scores import Floats, PanelNodes, Panels, Scores
 
 MAX_PANELS = 1024
 """Where densities a thousand times narrower than the range crowd together, panels get wider than they are."""
 WIDTH = 3.8
 """The greatest width of a panel, in the scales of the narrowest density."""
+FEW, MANY = PanelNodes.of(14), PanelNodes.of(12)
+"""The number above a level falls more steeply if most of the items are above the floor."""
+MANY_ITEMS = 8
+"""There are many items if there are so many times those that lists need above the floor."""
 GROWTH = 0.33
 """By how many scales a panel may be wider for each power of e that a density's mass beyond it is below 1."""
 CROWDING = 7.0
@@ -75,8 +80,9 @@ class PositionIntegral:
         n_likely = int(np.count_nonzero(beyond > LIKELY))
         self._likely, self._unlikely = allowed[order[:n_likely]], allowed[order[n_likely:]]
         rivals = rivals.take(order)
+        nodes = MANY if len(allowed) > MANY_ITEMS * self._needed > 0 else FEW
         edges, beyond_edges = _edges(rivals, low[order], high[order], self._floor, beyond)
-        self._panels, self._above_ceiling = Panels.between(edges), float(beyond_edges[-1].sum())
+        self._panels, self._above_ceiling = Panels.between(edges, nodes), float(beyond_edges[-1].sum())
         self._sums = self._power_sums(rivals.take(slice(n_likely, None)), beyond_edges[1:, n_likely:])
         self._product = self._multiplied(rivals.take(slice(n_likely)))
         self._generating = self._circle.from_power_sums(self._sums) * self._product
@@ -106,10 +112,10 @@ class PositionIntegral:
         step = max(1, AT_ONCE // generating.size)
         for start in range(0, len(wanted), step):
             scores = self._scores.take(wanted[start : start + step])
-            density = scores.density(panels.x.ravel()) * panels.weights[:, None]
-            others = generating / self._circle.factors(scores.above(panels).T)
-            others *= density.T[:, :, None]
-            table[start : start + step] = (others.sum(axis=1) @ self._circle.inverse).real
+            density = scores.density(panels.x.ravel())
+            others = generating / self._circle.factors(scores.above(panels, density).T)
+            weights = (density.T * panels.weights)[:, None]
+            table[start : start + step] = ((weights @ others)[:, 0] @ self._circle.inverse).real
             alone = scores.exceeds(float(panels.edges[-1]))
             behind = alone * (self._above_ceiling - alone) / 2
             table[start : start + step, 0] += alone - behind
@@ -139,8 +145,9 @@ class PositionIntegral:
         product = np.ones((self._panels.x.size, len(self._circle.points)), np.complex128)
         step = max(1, AT_ONCE // product.size)
         for start in range(0, len(scores), step):
-            above = scores.take(slice(start, start + step)).above(self._panels)
-            product *= self._circle.factors(above).prod(axis=1)
+            some = scores.take(slice(start, start + step))
+            above = some.above(self._panels, some.density(self._panels.x.ravel()))
+            product *= self._circle.factors(above.T).prod(axis=0)
         return product
 
 

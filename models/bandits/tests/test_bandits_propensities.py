@@ -156,7 +156,10 @@ def test_a_thousand_arms_agree_with_the_multiplied_distribution(spreads: tuple[f
     np.testing.assert_allclose(table, brute(scores, wanted, k), atol=1e-6)
 
 
-@pytest.mark.parametrize(("m", "k", "seed"), [(60, 10, 3), (60, 5, 3), (20, 10, 3), (200, 5, 1)])
+@pytest.mark.parametrize(
+    ("m", "k", "seed"),
+    [(60, 10, 3), (60, 5, 3), (20, 10, 3), (200, 5, 1), (15, 11, 11), (21, 14, 10), (29, 9, 20)],
+)
 def test_nearly_equal_arms_agree_with_the_multiplied_distribution(m: int, k: int, seed: int) -> None:
     """To 1e-6 where the number above a level falls from many to none over a few widths of a density."""
     rng = np.random.default_rng(seed)
