@@ -21,7 +21,7 @@ _ALPHA = 0.05
 _DEVIATIONS = float(ndtri(1 - _ALPHA / 2))
 
 
-class Outcome(NamedTuple):
+class MeasuredDifference(NamedTuple):
     """What was measured: a relative difference from control."""
 
     value: float
@@ -70,20 +70,20 @@ def _looks_before(connection: Connection, look: Row[Any], epochs: range) -> Sequ
     return connection.execute(select(looks).where(*of_epochs, c.is_planned).order_by(c.information)).all()
 
 
-def _at_look(effect: Row[Any]) -> Outcome:
+def _at_look(effect: Row[Any]) -> MeasuredDifference:
     """Return the effect of one look, with its error from the p-value of its test.
 
     |z| = |relative| / error, whatever level the interval was drawn at.
     """
     z = -float(ndtri(effect.p / 2)) if effect.p else math.inf
-    return Outcome(effect.relative, abs(effect.relative) / z if 0 < z < math.inf else None)
+    return MeasuredDifference(effect.relative, abs(effect.relative) / z if 0 < z < math.inf else None)
 
 
-def _over_looks(found: Outcome, look: Row[Any], earlier: Sequence[Row[Any]]) -> Outcome:
+def _over_looks(found: MeasuredDifference, look: Row[Any], earlier: Sequence[Row[Any]]) -> MeasuredDifference:
     """Return the outcome for whoever could have stopped at each look."""
     if found.error is None or not earlier:
         return found
     times = [*(one.information for one in earlier), look.information]
     path = stagewise_estimate(times, [one.bound for one in earlier], found.value / found.error, alpha=_ALPHA)
     unit = found.error * math.sqrt(look.information)
-    return Outcome(path.drift * unit, (path.high - path.low) / (2 * _DEVIATIONS) * unit)
+    return MeasuredDifference(path.drift * unit, (path.high - path.low) / (2 * _DEVIATIONS) * unit)
