@@ -40,13 +40,15 @@ from tastemaker.evaluation import backtest
 from tastemaker.experiments.guardrails.running_guard import is_guarded
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
+from tastemaker.rollouts import store
+from tastemaker.rollouts.states import SCHEDULE, RolloutState
+from tastemaker.rollouts.store import Rollout, RolloutChange
 from tastemaker.simulator.faults.catalogue import FAULTS
 from tastemaker.simulator.faults.switch import NAME, switched_on
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shop import user_ids
 from tastemaker.workflows.faults.faulty_version import MODEL, plugin_folder
-from tastemaker.workflows.rollouts import steps, store
-from tastemaker.workflows.rollouts.store import Rollout, RolloutChange, RolloutState
+from tastemaker.workflows.rollouts import steps
 from tastemaker.workflows.workspace import Workspace
 
 SHOP = ShopConfig(n_users=20_000, n_items=120, n_days=40, events_per_day=300, seed=5)
@@ -154,7 +156,7 @@ def roll_out(scenario: Scenario, folder: Path) -> Ended:
         service = produce(world)
         words = ("--anonymous", "0", *scenario.traffic)
         visits = stack.enter_context(visiting(home, service, *words, more=more))
-        begun = steps.begin(workspace, new.id, store.SCHEDULE, "it is the newest version")
+        begun = steps.begin(workspace, new.id, SCHEDULE, "it is the newest version")
         rollout = followed(workspace, begun.id, scenario)
         follows = follows_after(service, new if rollout.state == "promoted" else champion)
         summary = visits.end()

@@ -21,7 +21,8 @@ from support.servers import free_port
 from support.small_shop import finished
 from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.registry import champion
-from tastemaker.workflows.rollouts import steps, store
+from tastemaker.rollouts import store
+from tastemaker.workflows.rollouts import steps
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, insert
 
 from support.operated_homes import put
+from tastemaker.rollouts.states import ENDED
 from tastemaker.storage.tables import rollout_changes, rollouts, versions
 
 NEWEST = "20261126T031000-9f2e4c7710ab6d05"
@@ -95,7 +96,7 @@ def plant_rollout(
         more: Further columns.
     """
     newest = changes[-1]
-    is_over = newest.state in ("promoted", "rolled_back", "declined", "failed")
+    is_over = newest.state in ENDED
     row = {
         "problem": "shop", "version_id": version, "champion_id": None, "path": "rollout",
         "state": newest.state, "why": WHY, "advice": ADVICE, "experiment": None,

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import actions, steps, store
-from tastemaker.workflows.rollouts.store import Rollout
+from tastemaker.rollouts import store
+from tastemaker.rollouts.store import Rollout
+from tastemaker.workflows.rollouts import actions, steps
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.flows.flow import (
     ApprovalAnswer,

@@ -11,7 +11,7 @@ from tastemaker.cli.person import by_option, person
 from tastemaker.cli.promotion import as_json_option
 
 if TYPE_CHECKING:
-    from tastemaker.workflows.rollouts.store import Rollout
+    from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
 _Command = Callable[..., None]
@@ -48,7 +48,7 @@ def list_rollouts(with_ended: bool, as_json: bool) -> None:
       tastemaker rollout list
       tastemaker rollout list --all --json | jq '.[] | select(.state == "rolled_back") | .version_id'
     """
-    from tastemaker.workflows.rollouts import store
+    from tastemaker.rollouts import store
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
@@ -59,7 +59,9 @@ def list_rollouts(with_ended: bool, as_json: bool) -> None:
         print_json([_as_json(one) for one in found])
         return
     for one in found:
-        click.echo(f"{one.id}  {one.state.replace('_', ' ')}  {one.path}  {one.version_id}  {one.why}")
+        click.echo(
+            f"{one.id}  {one.state.replace('_', ' ')}  {one.path}  {one.model} {one.version_id}  {one.why}"
+        )
     if not found:
         click.echo("no rollout" if with_ended else "no rollout is open")
 
@@ -75,7 +77,7 @@ def show(number: int, as_json: bool) -> None:
       tastemaker rollout show 3
       tastemaker rollout show 3 --json | jq '.changes[-1].evidence'
     """
-    from tastemaker.workflows.rollouts import store
+    from tastemaker.rollouts import store
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
@@ -157,7 +159,7 @@ def roll_back() -> None:
 
 def _print(workspace: Workspace, found: Rollout, as_json: bool) -> None:
     """Print a rollout with its changes."""
-    from tastemaker.workflows.rollouts import store
+    from tastemaker.rollouts import store
 
     changes = store.read_changes(workspace.engine, found.id)
     if as_json:

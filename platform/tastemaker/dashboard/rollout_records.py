@@ -8,18 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, select
-
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.storage.tables import rollout_changes, rollouts, versions
+from tastemaker.rollouts.states import APPROVED, CHECKS, POSSIBLE
+from tastemaker.rollouts.store import Rollout, RolloutChange, changes_of
 
-MOST = 200
-"""The newest are listed."""
-APPROVED = "approved"
-"""Key of the evidence of a person's approval."""
-CHECKS = "checks"
-"""Key of the newest checks of guardrails in the evidence."""
 WORDS = {
     "approval": "not begun",
     "shadow": "in the shadow",
@@ -32,37 +25,33 @@ WORDS = {
     "failed": "failed",
 }
 """State -> in words."""
-_ACTIONS = {
-    "approve": ("approval",),
-    "hold": ("approval", "shadow", "canary", "ramp"),
-    "resume": ("held",),
-    "roll-back": ("shadow", "canary", "ramp", "held"),
-    "decline": ("approval", "shadow", "canary", "ramp", "held"),
-}
-"""Action -> the states in which it is possible."""
 
 
 class RolloutRecord(NamedTuple):
     """A rollout with its changes."""
 
-    row: Row[Any]
-    """Of `rollouts`, with the version's `model`."""
-    changes: Sequence[Row[Any]]
-    """Of `rollout_changes`, oldest first."""
+    rollout: Rollout
+    changes: Sequence[RolloutChange]
+    """Oldest first."""
     waits_for: str
     """What it waits for, in words; empty: it has ended."""
 
     @property
     def words(self) -> str:
         """The state in words."""
-        return WORDS[self.row.state]
+        return WORDS[self.rollout.state]
+
+    @property
+    def named(self) -> str:
+        """The version with the state, in words."""
+        return f"Version {self.rollout.version_id} of {self.rollout.model} is {self.words}"
 
     @property
     def state_since(self) -> datetime:
         """When it came into its state."""
-        since: datetime = self.changes[-1].at
+        since = self.changes[-1].at
         for change in reversed(self.changes):
-            if change.state != self.row.state:
+            if change.state != self.rollout.state:
                 break
             since = change.at
         return since
@@ -75,37 +64,23 @@ class RolloutRecord(NamedTuple):
 
     def commands(self) -> Iterator[tuple[str, str]]:
         """Yield what a person may do now: the action and its command."""
-        for action, states in _ACTIONS.items():
-            if self.row.state in states:
-                yield action, f"tastemaker rollout {action} {self.row.id} --reason REASON"
+        for action, states in POSSIBLE.items():
+            if self.rollout.state in states:
+                command = action.replace("_", "-")
+                yield command, f"tastemaker rollout {command} {self.rollout.id} --reason REASON"
 
 
-def read_rollouts(reader: DashboardReader, *conditions: ColumnElement[bool]) -> list[RolloutRecord]:
-    """Return rollouts, the newest first.
+def with_changes(reader: DashboardReader, rollouts: Sequence[Rollout]) -> list[RolloutRecord]:
+    """Return rollouts with their changes.
 
     Args:
         reader: Reads the database.
-        conditions: Which.
+        rollouts: The rollouts.
     """
-    found = reader.rows(
-        select(rollouts, versions.c.model)
-        .join(versions, versions.c.id == rollouts.c.version_id)
-        .where(*conditions)
-        .order_by(rollouts.c.id.desc())
-        .limit(MOST)
-    )
-    ids = [row.id for row in found]
-    changes = reader.rows(
-        select(rollout_changes)
-        .where(rollout_changes.c.rollout_id.in_(ids))
-        .order_by(rollout_changes.c.rollout_id, rollout_changes.c.id)
-    )
-    by_rollout: dict[int, list[Row[Any]]] = {one: [] for one in ids}
-    for change in changes:
-        by_rollout[change.rollout_id].append(change)
+    changes = changes_of(reader.engine, [one.id for one in rollouts])
     needs_approval = reader.settings.promotion.approval
     return [
-        RolloutRecord(row, mine := by_rollout[row.id], _waits(row, mine, needs_approval)) for row in found
+        RolloutRecord(one, mine := changes[one.id], _waits(one, mine, needs_approval)) for one in rollouts
     ]
 
 
@@ -140,13 +115,13 @@ def _label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _waits(row: Row[Any], changes: Sequence[Row[Any]], needs_approval: bool) -> str:
+def _waits(rollout: Rollout, changes: Sequence[RolloutChange], needs_approval: bool) -> str:
     """Return what a rollout waits for."""
-    if row.ended_at is not None:
+    if not rollout.is_open:
         return ""
-    if row.state == "held":
+    if rollout.state == "held":
         return "a person, who resumes or ends it"
-    if row.state == "approval":
+    if rollout.state == "approval":
         is_approved = any(APPROVED in one.evidence for one in changes)
         is_asked = needs_approval and not is_approved
         return "a person, who approves or declines it" if is_asked else f"its start ({changes[-1].reason})"

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, RowMapping, Table, select
 
 from tastemaker.errors import RegistryError
+from tastemaker.rollouts.store import Rollout, changes_of, rollouts_of
 from tastemaker.storage.tables import (
     backtests,
     deployments,
     promotions,
-    rollout_changes,
-    rollouts,
     trainings,
     versions,
 )
@@ -101,16 +100,18 @@ def read_lineage(engine: Engine, version_id: str) -> VersionLineage:
     Raises:
         RegistryError: There is no such version.
     """
+    begun = rollouts_of(engine, version_id)
+    rollout = begun[0] if begun else None
+    steps = [*_steps(engine, begun)]
     with engine.connect() as connection:
         row = connection.execute(select(versions).where(versions.c.id == version_id)).first()
         if row is None:
             raise RegistryError(f"no version {version_id!r}", fix="tastemaker models versions lists them")
         training = _newest(connection, trainings, "started_at", version_id=version_id)
-        rollout = _newest(connection, rollouts, "id", version_id=version_id)
         backtest = _newest(connection, backtests, "created_at", id=row.backtest_id)
         of_problem = select(promotions).where(promotions.c.problem == row.problem)
         log = connection.execute(of_problem.order_by(promotions.c.id)).all()
-        before = _champion_before(log, row) if rollout is None else rollout["champion_id"]
+        before = _champion_before(log, row) if rollout is None else rollout.champion_id
         cost = ("run_id", "seconds", "cpu_seconds", "peak_bytes")
         return VersionLineage(
             version=version_id,
@@ -124,10 +125,10 @@ def read_lineage(engine: Engine, version_id: str) -> VersionLineage:
             training={name: training[name] for name in cost} if training else {},
             champion_before=before,
             changed=_changed(connection, before, row.manifest),
-            path=rollout["path"] if rollout else "",
-            path_reason=rollout["why"] if rollout else "",
-            advice=rollout["advice"] if rollout else {},
-            events=sorted(_events(connection, row, log), key=lambda one: one.at),
+            path=rollout.path if rollout else "",
+            path_reason=rollout.why if rollout else "",
+            advice=rollout.advice if rollout else {},
+            events=sorted([*_events(connection, row, log), *steps], key=lambda one: one.at),
         )
 
 
@@ -161,10 +162,6 @@ def _events(connection: Connection, version: Row[Any], log: Sequence[Row[Any]]) 
     deployed = select(deployments.c.at).where(deployments.c.version_id == version.id)
     for at in connection.execute(deployed).scalars():
         yield LineageEvent(at, "deployed", "", "to the services of its model")
-    changes = select(rollout_changes).join(rollouts).where(rollouts.c.version_id == version.id)
-    for one in connection.execute(changes.order_by(rollout_changes.c.id)):
-        what = f"rollout {one.rollout_id}: {one.state.replace('_', ' ')}"
-        yield LineageEvent(one.at, what, one.actor, one.reason)
     served = None
     for one in log:
         if one.version_id == version.id and one.action != "unfreeze":
@@ -174,6 +171,13 @@ def _events(connection: Connection, version: Row[Any], log: Sequence[Row[Any]]) 
         elif served == version.id and one.version_id != version.id:
             yield LineageEvent(one.at, f"replaced by {one.version_id}", one.actor or "", one.reason)
         served = one.version_id
+
+
+def _steps(engine: Engine, begun: Sequence[Rollout]) -> Iterator[LineageEvent]:
+    for rollout_id, changes in changes_of(engine, [one.id for one in begun]).items():
+        for one in changes:
+            what = f"rollout {rollout_id}: {one.state.replace('_', ' ')}"
+            yield LineageEvent(one.at, what, one.actor, one.reason)
 
 
 def _cost(training: Mapping[str, Any]) -> str:

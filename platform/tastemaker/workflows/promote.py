@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.evaluation.results import Backtest
     from tastemaker.registry import Version
+    from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.rollouts.paths import PathDecision
-    from tastemaker.workflows.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
 
@@ -67,7 +67,9 @@ def _rolled_out(
     workspace: Workspace, version: Version, current: Version | None, decided: PathDecision
 ) -> PromotionResult:
     """Begin the rollout of a version unless another is open; return the champion after its first steps."""
-    from tastemaker.workflows.rollouts import steps, store
+    from tastemaker.rollouts import store
+    from tastemaker.rollouts.states import SCHEDULE
+    from tastemaker.workflows.rollouts import steps
 
     engine = workspace.engine
     for one in store.open_rollouts(engine, version.problem):
@@ -79,13 +81,13 @@ def _rolled_out(
     if (before := store.refusal(engine, version.id)) is not None:
         return PromotionResult(current, f"version {version.id} is not tried again: {before}")
     reason = "it is the best model's newest version"
-    rollout = steps.begin(workspace, version.id, store.SCHEDULE, reason, decided=decided)
+    rollout = steps.begin(workspace, version.id, SCHEDULE, reason, decided=decided)
     return _result_of(workspace, steps.advance(workspace, rollout.id), current)
 
 
 def _result_of(workspace: Workspace, rollout: Rollout, before: Version | None) -> PromotionResult:
     """Return the champion after the steps of a rollout, and what came of them last."""
-    from tastemaker.workflows.rollouts import store
+    from tastemaker.rollouts import store
 
     last = store.read_changes(workspace.engine, rollout.id)[-1]
     if rollout.state == "promoted":

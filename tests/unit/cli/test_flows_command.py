@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from support import rollout_homes
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import steps, store
+from tastemaker.rollouts import store
+from tastemaker.workflows.rollouts import steps
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.cli.flows import flows
 from tastemaker_pipelines.flows.serve import only_server

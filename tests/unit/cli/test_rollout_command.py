@@ -13,7 +13,8 @@ from support import rollout_homes
 from support.rollout_homes import PERSON, RolloutHome
 from tastemaker.cli.rollout import rollout
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import steps, store
+from tastemaker.rollouts import store
+from tastemaker.workflows.rollouts import steps
 from tastemaker.workflows.workspace import Workspace
 
 BY = ("--by", PERSON)

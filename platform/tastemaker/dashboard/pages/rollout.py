@@ -14,31 +14,27 @@ from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import rollouts as listing
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.dashboard.rollout_records import RolloutRecord, figures_in_words, read_rollouts, unit_of
-from tastemaker.errors import TastemakerError
-from tastemaker.storage.tables import rollouts
+from tastemaker.dashboard.rollout_records import RolloutRecord, figures_in_words, unit_of, with_changes
+from tastemaker.rollouts.store import read_rollout
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return a rollout's facts, steps and commands. Raises TastemakerError if there is none."""
-    number = row_number(filters.path["number"])
-    for found in read_rollouts(reader, rollouts.c.id == number):
-        return PageContent(
-            title=f"Rollout {number}",
-            answer=_answer(found),
-            as_of=found.changes[-1].at,
-            fresh=timedelta.max,
-            blocks=[_steps(found), _guardrails(found), _facts(found), _commands(found)],
-        )
-    raise TastemakerError(f"there is no rollout {number}", fix=f"choose one of the list: {listing.PATH}")
+    [found] = with_changes(reader, [read_rollout(reader.engine, row_number(filters.path["number"]))])
+    return PageContent(
+        title=f"Rollout {found.rollout.id}",
+        answer=_answer(found),
+        as_of=found.changes[-1].at,
+        fresh=timedelta.max,
+        blocks=[_steps(found), _guardrails(found), _facts(found), _commands(found)],
+    )
 
 
 def _answer(found: RolloutRecord) -> str:
-    subject = f"Version {found.row.version_id} of {found.row.model} is {found.words}"
     if found.waits_for:
-        return f"{subject}; it waits for {found.waits_for}."
+        return f"{found.named}; it waits for {found.waits_for}."
     newest = found.changes[-1]
-    return f"{subject}, by {newest.actor}: {newest.reason}"
+    return f"{found.named}, by {newest.actor}: {newest.reason}"
 
 
 def _steps(found: RolloutRecord) -> DataTable:
@@ -87,18 +83,17 @@ def _guardrails(found: RolloutRecord) -> DataTable:
 
 
 def _facts(found: RolloutRecord) -> DataTable:
-    row = found.row
+    rollout = found.rollout
     facts: list[list[Any]] = [
-        ["Version", TableCell(row.version_id, link=_version(row.version_id))],
-        ["Champion at the start", _champion(row.champion_id)],
-        ["Path", TableCell(row.path, small=row.why)],
+        ["Version", TableCell(rollout.version_id, link=_version(rollout.version_id))],
+        ["Champion at the start", _champion(rollout.champion_id)],
+        ["Path", TableCell(rollout.path, small=rollout.why)],
     ]
-    if row.experiment is not None:
-        facts.append(
-            ["Experiment that takes the steps", TableCell(row.experiment, link=address(row.experiment))]
-        )
-    if row.advice:
-        facts.append(["What the planner said", figures_in_words(row.advice)])
+    if rollout.experiment is not None:
+        experiment = TableCell(rollout.experiment, link=address(rollout.experiment))
+        facts.append(["Experiment that takes the steps", experiment])
+    if rollout.advice:
+        facts.append(["What the planner said", figures_in_words(rollout.advice)])
     columns = [TableColumn("what", "What"), TableColumn("text", "Value", "sentence")]
     return DataTable("facts", "What is rolled out, and how", columns, facts)
 

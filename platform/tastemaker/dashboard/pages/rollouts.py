@@ -9,31 +9,29 @@ from tastemaker.dashboard.content import DataTable, PageContent, TableCell, Tabl
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.dashboard.rollout_records import MOST, RolloutRecord, read_rollouts
-from tastemaker.storage.tables import rollouts
+from tastemaker.dashboard.rollout_records import RolloutRecord, with_changes
+from tastemaker.rollouts.store import list_rollouts
 
 PATH = "/rollouts"
+MOST = 200
+"""The newest are listed."""
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of rollouts, the newest first."""
-    chosen = [rollouts.c.problem == filters.problem] if filters.problem else []
-    found = read_rollouts(reader, *chosen)
+    found = with_changes(reader, list_rollouts(reader.engine, filters.problem or None, MOST))
     return PageContent(answer=_answer(found), as_of=None, blocks=[_table(found)])
 
 
 def _answer(found: Sequence[RolloutRecord]) -> str:
     on_their_way = [one for one in found if one.waits_for]
     if on_their_way:
-        return " ".join(
-            f"Version {one.row.version_id} of {one.row.model} is {one.words}; it waits for {one.waits_for}."
-            for one in on_their_way
-        )
+        return " ".join(f"{one.named}; it waits for {one.waits_for}." for one in on_their_way)
     if not found:
         return "No version has been rolled out yet."
     newest = found[0]
     return (
-        f"No version is on its way into production; the newest rollout, of {newest.row.model}, was "
+        f"No version is on its way into production; the newest rollout, of {newest.rollout.model}, was "
         f"{newest.words}."
     )
 
@@ -53,10 +51,10 @@ def _table(found: Sequence[RolloutRecord]) -> DataTable:
         ],
         rows=[
             [
-                TableCell(one.row.id, link=f"{PATH}/{one.row.id}"),
-                one.row.model,
-                one.row.version_id,
-                one.row.path,
+                TableCell(one.rollout.id, link=f"{PATH}/{one.rollout.id}"),
+                one.rollout.model,
+                one.rollout.version_id,
+                one.rollout.path,
                 one.words,
                 one.state_since,
                 TableCell(one.changes[-1].reason, small=f"by {one.changes[-1].actor}"),

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.workflows.rollouts import store, trials
+from tastemaker.rollouts import store
+from tastemaker.rollouts.states import APPROVED, POSSIBLE, RolloutAction
+from tastemaker.rollouts.store import Move, Rollout, read_changes, read_rollout
+from tastemaker.workflows.rollouts import trials
 from tastemaker.workflows.rollouts.steps import advance, alone
-from tastemaker.workflows.rollouts.store import Move, Rollout, RolloutState, read_changes, read_rollout
-from tastemaker.workflows.rollouts.trials import APPROVED
 
 if TYPE_CHECKING:
     from tastemaker.workflows.workspace import Workspace
@@ -31,7 +32,7 @@ def approve(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
         TastemakerError: It does not wait for an approval, or the actor or the reason is missing.
     """
     with alone(workspace):
-        rollout = _required(workspace, rollout_id, "approve", ("approval",), actor, reason)
+        rollout = _required(workspace, rollout_id, "approve", actor, reason)
         _record(workspace, rollout, Move("approval", reason, actor, {APPROVED: True}))
     return advance(workspace, rollout_id)
 
@@ -49,7 +50,7 @@ def decline(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
         TastemakerError: It is over, or the actor or the reason is missing.
     """
     with alone(workspace):
-        rollout = _required(workspace, rollout_id, "decline", _OPEN, actor, reason)
+        rollout = _required(workspace, rollout_id, "decline", actor, reason)
         trials.end_all(workspace, rollout, actor, reason)
         return _record(workspace, rollout, Move("declined", reason, actor))
 
@@ -67,7 +68,7 @@ def hold(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Roll
         TastemakerError: It is held or over, or the actor or the reason is missing.
     """
     with alone(workspace):
-        rollout = _required(workspace, rollout_id, "hold", _MOVING, actor, reason)
+        rollout = _required(workspace, rollout_id, "hold", actor, reason)
         trials.change_if(workspace, rollout, "hold", ("running",), actor, reason)
         return _record(workspace, rollout, Move("held", reason, actor))
 
@@ -85,7 +86,7 @@ def resume(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Ro
         TastemakerError: It is not held, or the actor or the reason is missing.
     """
     with alone(workspace):
-        rollout = _required(workspace, rollout_id, "resume", ("held",), actor, reason)
+        rollout = _required(workspace, rollout_id, "resume", actor, reason)
         trials.change_if(workspace, rollout, "resume", ("holding",), actor, reason)
         before = trials.state_before_hold(read_changes(workspace.engine, rollout_id))
         _record(workspace, rollout, Move(before, reason, actor))
@@ -105,24 +106,14 @@ def roll_back(workspace: Workspace, rollout_id: int, actor: str, reason: str) ->
         TastemakerError: No user has the version, or the actor or the reason is missing.
     """
     with alone(workspace):
-        rollout = _required(workspace, rollout_id, "roll_back", _SERVED, actor, reason)
+        rollout = _required(workspace, rollout_id, "roll_back", actor, reason)
         trials.change_if(workspace, rollout, "roll_back", ("running", "holding"), actor, reason)
         trials.end_all(workspace, rollout, actor, reason)
         return _record(workspace, rollout, Move("rolled_back", reason, actor))
 
 
-_SERVED: tuple[RolloutState, ...] = ("shadow", "canary", "ramp", "held")
-_MOVING: tuple[RolloutState, ...] = ("approval", "shadow", "canary", "ramp")
-_OPEN: tuple[RolloutState, ...] = (*_MOVING, "held")
-
-
 def _required(
-    workspace: Workspace,
-    rollout_id: int,
-    action: str,
-    states: tuple[RolloutState, ...],
-    actor: str,
-    reason: str,
+    workspace: Workspace, rollout_id: int, action: RolloutAction, actor: str, reason: str
 ) -> Rollout:
     """Return a rollout with which an action is possible, by an actor and for a reason that can be stored."""
     if not 0 < len(actor.strip()) <= _MOST_ACTOR:
@@ -136,10 +127,10 @@ def _required(
             f"to {action} rollout {rollout_id} needs a reason", fix="say why in a few words: --reason REASON"
         )
     rollout = read_rollout(workspace.engine, rollout_id)
-    if rollout.state not in states:
+    if rollout.state not in POSSIBLE[action]:
         raise TastemakerError(
             f"rollout {rollout_id} is {rollout.state}, so {action} is not possible; it is while one is "
-            f"{', '.join(states)}",
+            f"{', '.join(POSSIBLE[action])}",
             fix=f"tastemaker rollout show {rollout_id}",
         )
     return rollout

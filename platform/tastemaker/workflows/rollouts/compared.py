@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle.states import ActionRefused
+from tastemaker.rollouts.store import Move, Rollout, RolloutChange
 from tastemaker.workflows import experiment_draft
 from tastemaker.workflows.rollouts import offline, trials
 from tastemaker.workflows.rollouts.designs import comparison_design, owner_of, steps_name
-from tastemaker.workflows.rollouts.store import Move, Rollout, RolloutChange
 from tastemaker.workflows.rollouts.trials import Starter
 
 if TYPE_CHECKING:

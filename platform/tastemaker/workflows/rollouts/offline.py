@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import RegistryError
+from tastemaker.rollouts.store import Move
 from tastemaker.workflows.rollouts.designs import owner_of
-from tastemaker.workflows.rollouts.store import Move
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
-    from tastemaker.workflows.rollouts.store import Rollout, RolloutPath
+    from tastemaker.rollouts.states import RolloutPath
+    from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tastemaker.experiments.analysis.planner import TrafficPlan
     from tastemaker.experiments.design import Design
     from tastemaker.registry import Version
-    from tastemaker.workflows.rollouts.store import RolloutPath
+    from tastemaker.rollouts.states import RolloutPath
     from tastemaker.workflows.workspace import Workspace
 
 CANARY_SHARE = STEPS[0] / BUCKETS / 2

@@ -16,6 +16,8 @@ from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
 from tastemaker.experiments.guardrails.verdicts import MIN_UNITS
 from tastemaker.experiments.lifecycle.states import ActionRefused
 from tastemaker.experiments.shadows import ShadowFigure, measure_shadows
+from tastemaker.rollouts.states import CHECKS, RolloutState
+from tastemaker.rollouts.store import Move, Rollout, RolloutChange
 from tastemaker.workflows.rollouts import offline, trials
 from tastemaker.workflows.rollouts.designs import (
     canary_design,
@@ -24,7 +26,6 @@ from tastemaker.workflows.rollouts.designs import (
     shadow_name,
     steps_name,
 )
-from tastemaker.workflows.rollouts.store import Move, Rollout, RolloutChange, RolloutState
 from tastemaker.workflows.rollouts.trials import Starter
 
 if TYPE_CHECKING:
@@ -163,4 +164,4 @@ def _checks(workspace: Workspace, experiment: Experiment) -> Mapping[str, Any]:
     """Return the newest checks of the guardrails, as evidence."""
     checks = workspace.experiments.facts(experiment.name).checks
     keys = ("guardrail", "verdict", "units", "value", "control_value")
-    return {"checks": [{key: getattr(one, key) for key in keys} for one in checks]}
+    return {CHECKS: [{key: getattr(one, key) for key in keys} for one in checks]}

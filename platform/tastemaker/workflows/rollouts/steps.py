@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.registry.artifact import verify_version
-from tastemaker.util.file_lock import file_lock
-from tastemaker.workflows.rollouts import compared, offline, staged, store, trials
-from tastemaker.workflows.rollouts.designs import owner_of
-from tastemaker.workflows.rollouts.paths import PathDecision, decide_path, is_same_recipe
-from tastemaker.workflows.rollouts.store import (
+from tastemaker.rollouts import store
+from tastemaker.rollouts.states import APPROVED, ENDED
+from tastemaker.rollouts.store import (
     Move,
     Proposal,
     Rollout,
@@ -30,7 +28,10 @@ from tastemaker.workflows.rollouts.store import (
     read_changes,
     read_rollout,
 )
-from tastemaker.workflows.rollouts.trials import APPROVED
+from tastemaker.util.file_lock import file_lock
+from tastemaker.workflows.rollouts import compared, offline, staged, trials
+from tastemaker.workflows.rollouts.designs import owner_of
+from tastemaker.workflows.rollouts.paths import PathDecision, decide_path, is_same_recipe
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
@@ -195,7 +196,7 @@ def _ended_elsewhere(
     elif move is None and rollout.path != "offline" and now > _latest_end(workspace, rollout):
         days = MOST_PLANS * workspace.settings.promotion.max_days
         move = Move("failed", f"it has not come to an end within {days:g} days")
-    if move is not None and move.state in store.ENDED:
+    if move is not None and move.state in ENDED:
         trials.end_all(workspace, rollout, owner_of(rollout.id), move.reason)
     return move
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle.states import ActionRefused
+from tastemaker.rollouts.states import APPROVED, RolloutState
+from tastemaker.rollouts.store import Move, RolloutChange
 from tastemaker.workflows.experiments import make_ready, ship_variant
 from tastemaker.workflows.rollouts.designs import NAMESPACE, NEW, owner_of, shadow_name, steps_name
-from tastemaker.workflows.rollouts.store import Move, RolloutChange, RolloutState
 
 if TYPE_CHECKING:
     from tastemaker.experiments.design import Design
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from tastemaker.experiments.plan import Unit
     from tastemaker.registry import Version
     from tastemaker.registry.champion import Promotion
-    from tastemaker.workflows.rollouts.store import Rollout
+    from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
-APPROVED = "approved"
-"""Key of a change's evidence: a person approved the version."""
 _ENDED: dict[str, RolloutState] = {
     "rolled_back": "rolled_back",
     "stopped": "declined",

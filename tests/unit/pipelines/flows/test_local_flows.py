@@ -15,7 +15,8 @@ from support.rollout_homes import PERSON, Killed, RolloutHome, killed_after
 from tastemaker.errors import TastemakerError
 from tastemaker.privacy.erasure_requests import FIRST_RETRY, ErasureRequests
 from tastemaker.registry import champion
-from tastemaker.workflows.rollouts import actions, steps, store
+from tastemaker.rollouts import store
+from tastemaker.workflows.rollouts import actions, steps
 from tastemaker_pipelines.flows import catalogue, erasure, rollout
 from tastemaker_pipelines.flows.flow import ApprovalAnswer, PendingWork, Seen, ask_until_recorded, stamp_of
 from tastemaker_pipelines.flows.local import LocalFlows, LocalHost, StillPending

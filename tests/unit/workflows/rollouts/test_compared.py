@@ -12,9 +12,10 @@ from sqlalchemy import update
 from support import planned_experiments, rollout_homes
 from support.rollout_homes import BASE, BEST, PERSON, Killed, RolloutHome, killed_after
 from tastemaker.registry import champion
+from tastemaker.rollouts import store
 from tastemaker.storage.tables import looks
 from tastemaker.workflows import experiment_draft, experiments
-from tastemaker.workflows.rollouts import actions, steps, store
+from tastemaker.workflows.rollouts import actions, steps
 
 NOW = datetime.now(UTC)
 

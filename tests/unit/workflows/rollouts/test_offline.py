@@ -10,7 +10,8 @@ from support import rollout_homes
 from support.rollout_homes import BASE, PERSON, Killed, RolloutHome, killed_after
 from tastemaker.errors import TastemakerError
 from tastemaker.registry import champion, deployment
-from tastemaker.workflows.rollouts import actions, steps, store
+from tastemaker.rollouts import store
+from tastemaker.workflows.rollouts import actions, steps
 
 
 @pytest.fixture

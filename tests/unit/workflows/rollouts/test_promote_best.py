@@ -10,9 +10,10 @@ import pytest
 from support import rollout_homes
 from support.rollout_homes import BEST, PERSON, RolloutHome, Traffic
 from tastemaker.registry import Version
+from tastemaker.rollouts import store
+from tastemaker.rollouts.store import Rollout
 from tastemaker.workflows.promote import PromotionResult, promote_best
-from tastemaker.workflows.rollouts import actions, store
-from tastemaker.workflows.rollouts.store import Rollout
+from tastemaker.workflows.rollouts import actions
 
 
 @pytest.fixture

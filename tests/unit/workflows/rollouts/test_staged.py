@@ -14,8 +14,9 @@ from support import rollout_homes
 from support.rollout_homes import BEST, PERSON, Killed, RolloutHome, Traffic, killed_after
 from tastemaker.errors import TastemakerError
 from tastemaker.registry import Version, champion
+from tastemaker.rollouts import store
 from tastemaker.storage.tables import guardrail_checks
-from tastemaker.workflows.rollouts import actions, steps, store
+from tastemaker.workflows.rollouts import actions, steps
 
 SHARES = (20_000, 100_000, 400_000, 1_000_000)
 NOW = datetime.now(UTC)

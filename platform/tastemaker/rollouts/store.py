@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from tastemaker.errors import TastemakerError
-from tastemaker.storage.tables import rollout_changes, rollouts
+from tastemaker.rollouts.states import ENDED, REFUSED, SCHEDULE, RolloutPath, RolloutState
+from tastemaker.storage.tables import rollout_changes, rollouts, versions
 
-RolloutPath = Literal["rollout", "experiment", "offline"]
-"""How a version enters production."""
-RolloutState = Literal[
-    "approval", "shadow", "canary", "ramp", "held", "promoted", "rolled_back", "declined", "failed"
-]
-ENDED: frozenset[RolloutState] = frozenset({"promoted", "rolled_back", "declined", "failed"})
-"""States that a rollout does not leave."""
-REFUSED: frozenset[RolloutState] = frozenset({"rolled_back", "declined"})
-"""Ends that say something about the version: automation does not try it again. One that failed was ended by
-something else."""
-SCHEDULE = "schedule"
-"""The actor of what needs no person."""
+_WITH_MODEL = select(rollouts, versions.c.model).join(versions, versions.c.id == rollouts.c.version_id)
 
 
 class Proposal(NamedTuple):
@@ -47,6 +37,8 @@ class Rollout:
     id: int
     problem: str
     version_id: str
+    model: str
+    """The version's model."""
     champion_id: str | None
     """The champion at the start; None: there was none."""
     path: RolloutPath
@@ -98,24 +90,18 @@ def open_rollouts(engine: Engine, problem: str) -> list[Rollout]:
         engine: The metadata database.
         problem: The problem's name.
     """
-    mine = rollouts.c.problem == problem, rollouts.c.ended_at.is_(None)
-    with engine.connect() as connection:
-        rows = connection.execute(select(rollouts).where(*mine).order_by(rollouts.c.id)).mappings()
-        return [_from_row(row) for row in rows]
+    return _read_all(engine, rollouts.c.problem == problem, rollouts.c.ended_at.is_(None))[::-1]
 
 
-def list_rollouts(engine: Engine, problem: str | None = None) -> list[Rollout]:
+def list_rollouts(engine: Engine, problem: str | None = None, most: int | None = None) -> list[Rollout]:
     """Return rollouts, the newest first.
 
     Args:
         engine: The metadata database.
         problem: Only those of this problem; None: all.
+        most: Only so many of the newest; None: all.
     """
-    query = select(rollouts).order_by(rollouts.c.id.desc())
-    if problem is not None:
-        query = query.where(rollouts.c.problem == problem)
-    with engine.connect() as connection:
-        return [_from_row(row) for row in connection.execute(query).mappings()]
+    return _read_all(engine, *(() if problem is None else (rollouts.c.problem == problem,)), most=most)
 
 
 def rollouts_of(engine: Engine, version_id: str) -> list[Rollout]:
@@ -125,9 +111,7 @@ def rollouts_of(engine: Engine, version_id: str) -> list[Rollout]:
         engine: The metadata database.
         version_id: The version.
     """
-    query = select(rollouts).where(rollouts.c.version_id == version_id).order_by(rollouts.c.id.desc())
-    with engine.connect() as connection:
-        return [_from_row(row) for row in connection.execute(query).mappings()]
+    return _read_all(engine, rollouts.c.version_id == version_id)
 
 
 def refusal(engine: Engine, version_id: str) -> str | None:
@@ -162,11 +146,25 @@ def read_changes(engine: Engine, rollout_id: int) -> Sequence[RolloutChange]:
         engine: The metadata database.
         rollout_id: The rollout.
     """
-    columns = [rollout_changes.c[name] for name in RolloutChange._fields]
-    mine = rollout_changes.c.rollout_id == rollout_id
+    return changes_of(engine, [rollout_id])[rollout_id]
+
+
+def changes_of(engine: Engine, rollout_ids: Sequence[int]) -> dict[int, list[RolloutChange]]:
+    """Return each rollout's changes, oldest first.
+
+    Args:
+        engine: The metadata database.
+        rollout_ids: The rollouts.
+    """
+    columns = [rollout_changes.c[name] for name in ("rollout_id", *RolloutChange._fields)]
+    mine = rollout_changes.c.rollout_id.in_(rollout_ids)
+    found: dict[int, list[RolloutChange]] = {one: [] for one in rollout_ids}
     with engine.connect() as connection:
-        rows = connection.execute(select(*columns).where(mine).order_by(rollout_changes.c.id)).all()
-    return [RolloutChange(*row) for row in rows]
+        for rollout_id, *change in connection.execute(
+            select(*columns).where(mine).order_by(rollout_changes.c.id)
+        ):
+            found[rollout_id].append(RolloutChange(*change))
+    return found
 
 
 def add(engine: Engine, proposal: Proposal, move: Move, now: datetime) -> Rollout:
@@ -229,11 +227,14 @@ def _append(connection: Connection, rollout_id: int, move: Move, now: datetime) 
 
 
 def _read(connection: Connection, rollout_id: int) -> Rollout:
-    row = connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().first()
+    row = connection.execute(_WITH_MODEL.where(rollouts.c.id == rollout_id)).mappings().first()
     if row is None:
         raise TastemakerError(f"there is no rollout {rollout_id}", fix="list them: tastemaker rollout list")
-    return _from_row(row)
-
-
-def _from_row(row: RowMapping) -> Rollout:
     return Rollout(**row)
+
+
+def _read_all(engine: Engine, *conditions: ColumnElement[bool], most: int | None = None) -> list[Rollout]:
+    """Return rollouts, the newest first."""
+    query = _WITH_MODEL.where(*conditions).order_by(rollouts.c.id.desc()).limit(most)
+    with engine.connect() as connection:
+        return [Rollout(**row) for row in connection.execute(query).mappings()]
