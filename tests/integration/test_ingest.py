@@ -277,6 +277,15 @@ def test_a_refused_batch_changes_nothing(lake: Lake, engine: Engine, gate: Great
     assert ids(lake) == {"a", "b"}
 
 
+def test_chosen_days_before_and_after_all_others_are_refused(lake: Lake) -> None:
+    shelf = Shelf({day(3): [event("a", 3)], day(5): [event("b", 5)]})
+    for chosen in ([day(2)], [day(6), day(7)]):
+        with pytest.raises(SourceError, match=f"its days are {day(3)} to {day(5)}"):
+            land(shelf, lake, days=chosen)
+    assert land(shelf, lake, days=[day(4)]).days == (), "a day without events is one all the same"
+    assert land(shelf, lake, days=[day(5), day(6)]).days == (day(5),)
+
+
 def test_an_empty_source_is_refused(lake: Lake, engine: Engine, gate: GreatExpectationsGate) -> None:
     land(Shelf({}), lake)
     with pytest.raises(GateError, match="events is empty"):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -56,15 +57,16 @@ def backfill(start: datetime, end: datetime, workers: int | None, run_rows: int,
     if start > end:
         raise TastemakerError(f"--from {start:%Y-%m-%d} is after --to {end:%Y-%m-%d}", fix="swap them")
     console = Console(stderr=as_json)
+    carried_out = partial(carry_out, reason=f"backfill of {start:%Y-%m-%d} to {end:%Y-%m-%d}")
     workspace = Workspace(load_settings())
     _ = workspace.problem  # a wrong problem file is reported before anything starts
     days = days_config(start, end)
     try:
         with file_lock(workspace.lake.root / ".backfill.lock", wait=False):
-            landed = carry_out(workspace, console, "key:landed_events", days)
+            landed = carried_out(workspace, console, "key:landed_events", days)
             ranges = _pending(workspace, start.date(), end.date(), run_rows) if landed.success else []
             problems = _validate(ranges, console, workers) if len(ranges) > 1 else []
-            outcome = carry_out(workspace, console, None, days) if landed.success and not problems else None
+            outcome = carried_out(workspace, console, None, days) if landed.success and not problems else None
     except BlockingIOError as error:
         raise TastemakerError(
             "another backfill of this home folder is at work",

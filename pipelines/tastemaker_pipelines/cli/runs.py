@@ -63,6 +63,8 @@ def list_runs(limit: int, failed: bool, as_json: bool) -> None:
 def show(run: str, as_json: bool) -> None:
     """Show how RUN ended, and why it failed. The beginning of its id is enough.
 
+    The id of a request for trainings, which POST /train answers, shows its newest run.
+
     \b
     Examples:
       tastemaker runs show 3f9a2c41
@@ -88,9 +90,13 @@ def show(run: str, as_json: bool) -> None:
 
 
 def _found(instance: dg.DagsterInstance, run: str) -> dg.RunRecord:
-    from tastemaker.errors import TastemakerError
+    import dagster as dg
 
-    found = [one for one in instance.get_run_records() if one.dagster_run.run_id.startswith(run)]
+    from tastemaker.errors import TastemakerError
+    from tastemaker_pipelines.training.requests import REQUEST_TAG
+
+    requested = instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: run}), limit=1)
+    found = requested or [one for one in instance.get_run_records() if one.dagster_run.run_id.startswith(run)]
     if len(found) != 1:
         problem = f"{len(found)} runs begin with" if found else "there is no run"
         raise TastemakerError(f"{problem} {run}", fix="list them: tastemaker runs list")

@@ -22,9 +22,9 @@ WIDTH = 80
 @click.option(
     "--when", is_flag=True, help="Show last and next training of each model, and why; train nothing."
 )
-@click.option("--reason", default="tastemaker train", help="Why they are trained; it is recorded.")
+@click.option("--reason", help="Why they are trained; it is recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the answer of --when, as JSON.")
-def train(models: tuple[str, ...], when: bool, reason: str, as_json: bool) -> None:
+def train(models: tuple[str, ...], when: bool, reason: str | None, as_json: bool) -> None:
     """Train models on the data in the lake, and compare them.
 
     Without names, all enabled models. A model that is up to date is not fitted again. Each is trained in a
@@ -38,8 +38,12 @@ def train(models: tuple[str, ...], when: bool, reason: str, as_json: bool) -> No
     """
     from rich.console import Console
 
+    from tastemaker.errors import TastemakerError
     from tastemaker.workflows.workspace import Workspace
 
+    if reason is not None and (when or not reason.strip()):
+        problem = "--when trains nothing, so --reason has no meaning" if when else "--reason is empty"
+        raise TastemakerError(problem, fix="leave --reason out, or say why in a few words to train")
     workspace = Workspace.open()
     names = _chosen(workspace, models)
     if when:
@@ -48,7 +52,7 @@ def train(models: tuple[str, ...], when: bool, reason: str, as_json: bool) -> No
     from tastemaker_pipelines.cli.run import carry_out, outcome_as_json
 
     console = Console(stderr=as_json)
-    outcome = carry_out(workspace, console, _selection(names), reason=reason)
+    outcome = carry_out(workspace, console, _selection(names), reason=reason or "tastemaker train")
     if as_json:
         click.echo(outcome_as_json(outcome))
     if not outcome.success:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker.cli.numbers import ROW_NUMBER
 from tastemaker.cli.person import by_option, person
 from tastemaker.cli.promotion import as_json_option
 
 if TYPE_CHECKING:
     from tastemaker.privacy.erasure_requests import ErasureRequest, ErasureRequests
 
-_number_argument = click.argument("number", type=int)
+_number_argument = click.argument("number", type=ROW_NUMBER)
 _reason_option = click.option(
     "--reason", required=True, help="Why, without the user's id; it is kept: a ticket's number, say."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker.cli.numbers import ROW_NUMBER
 from tastemaker.cli.person import by_option, person
 from tastemaker.errors import TastemakerError
 from tastemaker.util import strict_json
@@ -60,7 +61,7 @@ def history(days: float, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("incident", type=int)
+@click.argument("incident", type=ROW_NUMBER)
 @_json_option
 def show(incident: int, as_json: bool) -> None:
     """Show an incident, and what happened since it began.
@@ -92,7 +93,7 @@ def show(incident: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("incident", type=int)
+@click.argument("incident", type=ROW_NUMBER)
 @by_option
 @_json_option
 def ack(incident: int, by: str | None, as_json: bool) -> None:
@@ -114,7 +115,7 @@ def ack(incident: int, by: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("matchers", nargs=-1, metavar="LABEL=VALUE...")
-@click.option("--incident", type=int, help="Silence the alert of this incident.")
+@click.option("--incident", type=ROW_NUMBER, help="Silence the alert of this incident.")
 @click.option("--for", "duration", help="For how long: 30m, 2h, 3d; at most 7d.")
 @click.option("--until", help="Until when: 2026-12-24T08:00, in UTC if it has no zone.")
 @click.option("--reason", required=True, help="Why; others read it.")
@@ -163,7 +164,7 @@ def silence(
 
 @click.command()
 @click.option("--all", "with_ended", is_flag=True, help="Also those that ended.")
-@click.option("--end", type=int, metavar="SILENCE", help="End this silence now.")
+@click.option("--end", type=ROW_NUMBER, metavar="SILENCE", help="End this silence now.")
 @_json_option
 def silences(with_ended: bool, end: int | None, as_json: bool) -> None:
     """List the silences, or end one.

@@ -7,6 +7,11 @@ from typing import Any
 
 import click
 
+from tastemaker.storage.row_numbers import MOST_ROW
+
+ROW_NUMBER = click.IntRange(1, MOST_ROW)
+"""Click parameter type of the number of a row."""
+
 
 class Number(click.FloatRange):
     """Click parameter type of a finite number in a range; `click.FloatRange` accepts NaN."""

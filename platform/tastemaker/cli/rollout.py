@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.numbers import ROW_NUMBER
 from tastemaker.cli.person import by_option, person
 from tastemaker.cli.promotion import as_json_option
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tastemaker.workflows.workspace import Workspace
 
 _Command = Callable[..., None]
-_number_argument = click.argument("number", type=int)
+_number_argument = click.argument("number", type=ROW_NUMBER)
 _reason_option = click.option("--reason", required=True, help="Why, in a few words; it is recorded.")
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tastemaker.errors import TastemakerError
-
-MOST = 2**31 - 1
-"""The highest number of a row that every database has."""
+from tastemaker.storage.row_numbers import MOST_ROW
 
 
 def row_number(text: str) -> int:
@@ -14,9 +12,9 @@ def row_number(text: str) -> int:
     >>> row_number("12")
     12
     """
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= MOST):
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= MOST_ROW):
         raise TastemakerError(
-            f"the number is {text[:50]!r}, must be a whole number up to {MOST:,}",
+            f"the number is {text[:50]!r}, must be a whole number up to {MOST_ROW:,}",
             fix="choose one of the list",
         )
     return int(text)

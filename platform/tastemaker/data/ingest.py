@@ -20,7 +20,16 @@ import pyarrow.parquet as pq
 from tastemaker.data.lake import Lake, by_day, file_metadata, parquet_writer
 from tastemaker.data.lake_files import day_of
 from tastemaker.data.source_identity import noted, refuse_mixture
-from tastemaker.data.source_period import Held, held, landed_rows, outside, require_events, stray, vanished
+from tastemaker.data.source_period import (
+    Held,
+    held,
+    landed_rows,
+    outside,
+    require_chosen,
+    require_events,
+    stray,
+    vanished,
+)
 from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.data.validation.gate import Progress
@@ -72,13 +81,16 @@ def land(
         What was copied and deleted.
 
     Raises:
-        SourceError: The lake holds another shop's events, or the source has become empty.
+        SourceError: The lake holds another shop's events, the source has become empty, or all chosen days lie
+            before or after its days.
     """
     with file_lock(lake.root / ".land.lock"):
         known = landed_digests(lake, source.name)
         everything = source.days()
         refuse_mixture(source, lake, everything)
         require_events(everything, lake, source.name)
+        if days is not None:
+            require_chosen(days, everything, known, source.name)
         offered = {day: digest for day, digest in everything.items() if days is None or day in days}
         changed = [day for day in sorted(offered) if force or known.get(day) != offered[day]]
         rows = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -179,6 +179,28 @@ def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
         raise SourceError(
             f"the source {source} is empty: 0 rows were read; the lake keeps its {held(lake, source, days)}",
             fix="check that the source names the right file, table or period",
+        )
+
+
+def require_chosen(
+    chosen: Container[date], offered: Collection[date], landed: Collection[date], source: str
+) -> None:
+    """Raise SourceError if all days that were chosen lie before or after what a source and the lake have.
+
+    Args:
+        chosen: The days that were chosen.
+        offered: The days that the source has.
+        landed: The source's days in the lake.
+        source: The name of the source.
+    """
+    dated = {*offered, *landed} - {UNDATED}
+    if not dated:
+        return
+    first, last = min(dated), max(dated)
+    if not any(first + timedelta(days=number) in chosen for number in range((last - first).days + 1)):
+        raise SourceError(
+            f"the source {source} has none of the chosen days; its days are {first} to {last}",
+            fix="choose days of this period",
         )
 
 

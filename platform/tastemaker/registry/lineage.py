@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, RowMapping, Table, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, RowMapping, Table, select
 
 from tastemaker.errors import RegistryError
 from tastemaker.rollouts.store import Rollout, changes_of, rollouts_of
@@ -107,8 +107,9 @@ def read_lineage(engine: Engine, version_id: str) -> VersionLineage:
         row = connection.execute(select(versions).where(versions.c.id == version_id)).first()
         if row is None:
             raise RegistryError(f"no version {version_id!r}", fix="tastemaker models versions lists them")
-        training = _newest(connection, trainings, "started_at", version_id=version_id)
-        backtest = _newest(connection, backtests, "created_at", id=row.backtest_id)
+        # The oldest that names the version made it; those after it found it up to date.
+        training = _first(connection, trainings, trainings.c.started_at, version_id=version_id)
+        backtest = _first(connection, backtests, backtests.c.created_at.desc(), id=row.backtest_id)
         of_problem = select(promotions).where(promotions.c.problem == row.problem)
         log = connection.execute(of_problem.order_by(promotions.c.id)).all()
         before = _champion_before(log, row) if rollout is None else rollout.champion_id
@@ -132,9 +133,11 @@ def read_lineage(engine: Engine, version_id: str) -> VersionLineage:
         )
 
 
-def _newest(connection: Connection, table: Table, order: str, **key: str | None) -> RowMapping | None:
+def _first(
+    connection: Connection, table: Table, order: ColumnElement[Any], **key: str | None
+) -> RowMapping | None:
     conditions = [table.c[name] == value for name, value in key.items()]
-    query = select(table).where(*conditions).order_by(table.c[order].desc()).limit(1)
+    query = select(table).where(*conditions).order_by(order).limit(1)
     return connection.execute(query).mappings().first()
 
 

@@ -74,6 +74,17 @@ def commands(command: click.Command, path: tuple[str, ...] = ("tastemaker",)) ->
 EVERY = list(commands(main.cli))
 
 
+def resolved(words: tuple[str, ...]) -> click.Command:
+    """The command that these words name."""
+    command: click.Command = main.cli
+    for word in words[1:]:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    return command
+
+
 def helped(words: tuple[str, ...]) -> str:
     """What --help prints on a terminal of 80 columns."""
     result = CliRunner(env={"COLUMNS": "80"}).invoke(main.cli, [*words[1:], "--help"], terminal_width=80)
@@ -95,16 +106,16 @@ def test_every_command_has_a_summary_in_one_line_and_an_example(words: tuple[str
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)
 def test_no_number_may_be_nan(words: tuple[str, ...]) -> None:
-    command: click.Command = main.cli
-    for word in words[1:]:
-        assert isinstance(command, click.Group)
-        found = command.get_command(click.Context(command), word)
-        assert found is not None
-        command = found
-    for one in command.params:
+    for one in resolved(words).params:
         if isinstance(one.type, click.FloatRange):
             with pytest.raises(click.BadParameter, match="not a finite number"):
                 one.type("nan", one, None)
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_a_number_that_is_an_argument_has_limits(words: tuple[str, ...]) -> None:
+    arguments = [one for one in resolved(words).params if isinstance(one, click.Argument)]
+    assert [one.name for one in arguments if one.type is click.INT] == [], "a database refuses 10 ** 20"
 
 
 def test_the_examples_are_commands_and_options_that_exist() -> None:

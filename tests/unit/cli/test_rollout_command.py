@@ -34,7 +34,7 @@ def run(*words: str) -> Result:
 
 
 def test_a_rollout_is_held_resumed_and_approved(home: RolloutHome) -> None:
-    assert run("list").output.startswith(f"1  approval  offline  {home.second.id}  ")
+    assert run("list").output.startswith(f"1  approval  offline  toy {home.second.id}  ")
     held = run("hold", "1", "--reason", "the sale begins", *BY).output
     assert held.startswith(f"rollout 1 of version {home.second.id} is held\n")
     assert f"held, by {PERSON}: the sale begins\n" in held

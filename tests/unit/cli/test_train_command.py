@@ -65,3 +65,10 @@ def test_a_wrong_name_is_refused_with_a_suggestion() -> None:
 def test_what_is_trained_is_compared() -> None:
     selected = train_module._selection(["ials"])
     assert selected == 'key:"backtests/ials" or key:"models/ials" or key:"leaderboard" or key:"champion"'
+
+
+@pytest.mark.usefixtures("home")
+def test_a_reason_is_not_empty_and_belongs_to_a_training() -> None:
+    for words in (("--reason", " "), ("--when", "--reason", "a new catalogue")):
+        with pytest.raises(TastemakerError, match="--reason"):
+            run(*words)

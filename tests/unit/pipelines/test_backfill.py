@@ -62,7 +62,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the command does, in place of the graph: selections and ranges."""
     made: list[Any] = []
 
-    def carry_out(workspace: object, console: object, select: str | None, config: Any) -> Any:
+    def carry_out(workspace: object, console: object, select: str | None, config: Any, *, reason: str) -> Any:
+        assert reason == "backfill of 2025-01-01 to 2025-01-31"
         made.append((select, config["ops"]["landed_events"]["config"]))
         return SimpleNamespace(success=True, trained=("ials",))
 

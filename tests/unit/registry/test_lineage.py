@@ -31,6 +31,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutHome:
         "reasons": [{"reason": "drift", "detail": "drift of price"}], "version_id": home.second.id,
         "started_at": now - timedelta(minutes=2), "ended_at": now, "seconds": 12.5, "peak_bytes": 3 << 20,
     })  # fmt: skip
+    put(home.workspace.engine, trainings, {
+        "run_id": "run-8", "model": "toy", "problem": "shop", "outcome": "unchanged",
+        "reasons": [{"reason": "requested", "detail": "tastemaker run"}], "version_id": home.second.id,
+        "started_at": now - timedelta(minutes=1), "ended_at": now,
+    })  # fmt: skip
     rollout_id = steps.begin(home.workspace, home.second.id, "schedule", "the newest").id
     actions.approve(home.workspace, rollout_id, PERSON, "figures read")
     third = rollout_homes.add(home.workspace, 3.0, BEST)
