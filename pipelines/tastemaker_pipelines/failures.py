@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import dagster as dg
-from dagster._core.storage.tags import RETRY_NUMBER_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 
 from tastemaker.util.os_errors import in_words
 from tastemaker.watch.failed_runs import FailedRun
@@ -25,6 +25,8 @@ JOB_TAG = "tastemaker/job"
 """Tag with the name of a job whose assets a run makes without being one of its runs."""
 UNDECIDED = timedelta(seconds=10)
 """How long after a failure Dagster may not have written yet whether it starts the run again."""
+GIVEN_UP = timedelta(minutes=5)
+"""How long after a failure a run counts as given up that Dagster wrote it would start again."""
 UNNAMED = "__"
 """What the names of jobs begin with that Dagster makes for a selection of assets."""
 
@@ -101,8 +103,9 @@ def _was_refused(instance: dg.DagsterInstance, run_id: str) -> bool:
 def is_to_be_reported(record: dg.RunRecord, now: datetime) -> bool:
     """Return whether people must be sent that a run failed.
 
-    A run that Dagster starts again is not: its last retry is, if that fails, too. Neither is a run that a
-    person started by a command that waits for it.
+    A run that Dagster starts again is not: its last retry is, if that fails, too. Where Dagster can't do as
+    it wrote, such as after its job was renamed, the run is reported late. A run that a person started by a
+    command that waits for it is not.
 
     Args:
         record: The run.
@@ -111,9 +114,9 @@ def is_to_be_reported(record: dg.RunRecord, now: datetime) -> bool:
     run = record.dagster_run
     if run.status != dg.DagsterRunStatus.FAILURE or run.tags.get(ATTENDED_TAG) == "true":
         return False
-    if (will_retry := run.tags.get(WILL_RETRY_TAG)) is not None:
-        return will_retry == "false"
-    return now - updated_at(record) > UNDECIDED
+    if (will_retry := run.tags.get(WILL_RETRY_TAG)) == "true":
+        return AUTO_RETRY_RUN_ID_TAG not in run.tags and now - ended_at(record) > GIVEN_UP
+    return will_retry == "false" or now - updated_at(record) > UNDECIDED
 
 
 def updated_at(record: dg.RunRecord) -> datetime:

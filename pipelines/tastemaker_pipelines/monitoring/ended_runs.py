@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.failures import UNNAMED, described, ended_at, is_to_be_reported, updated_at
@@ -44,12 +45,23 @@ def ended_runs(context: dg.SensorEvaluationContext, workspace: WorkspaceResource
     ended = instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=since - OVERLAP))
     stored = _store(opened, ended)
     reported_from = datetime.min.replace(tzinfo=UTC) if context.cursor else now - FIRST_REPORTED
-    reported = _report(opened, instance, [one for one in ended if ended_at(one) >= reported_from], now)
+    failed = [*ended, *_to_be_retried(instance, now)]
+    reported = _report(opened, instance, [one for one in failed if ended_at(one) >= reported_from], now)
     close_failed_runs(opened.engine, now)
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     record_queue_length(opened.engine, RUNS, waiting, now)
     context.update_cursor(max([since, *map(updated_at, ended)]).isoformat())
     return dg.SkipReason(f"{stored} ended runs stored, {reported} failures reported, {waiting} runs wait")
+
+
+def _to_be_retried(instance: dg.DagsterInstance, now: datetime) -> Sequence[dg.RunRecord]:
+    """Return the failed runs of the last hour that Dagster wrote it would start again."""
+    to_be_retried = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY_TAG: "true"},
+        updated_after=now - FIRST_REPORTED,
+    )
+    return instance.get_run_records(to_be_retried)
 
 
 def _store(opened: Workspace, ended: Sequence[dg.RunRecord]) -> int:

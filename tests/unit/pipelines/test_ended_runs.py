@@ -14,12 +14,13 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from sqlalchemy import select
 
 from tastemaker.monitoring.job_runs import RUNS
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import alert_incidents, job_runs, queue_lengths
+from tastemaker_pipelines import failures
 from tastemaker_pipelines import run as run_module
 from tastemaker_pipelines.failures import ATTENDED_TAG
 from tastemaker_pipelines.monitoring import ended_runs as ended_runs_module
@@ -127,6 +128,24 @@ def test_what_became_of_a_run_is_awaited(instance: dg.DagsterInstance, workspace
     instance.add_run_tags(run_id, {WILL_RETRY_TAG: "false"})  # as Dagster does where it can't
     evaluate(instance, workspace, cursor)
     assert len(rows(workspace, alert_incidents)) == 1
+
+
+def test_a_run_that_can_not_be_started_again_is_reported(
+    instance: dg.DagsterInstance, workspace: LazyWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = DEFINITIONS.resolve_job_def("broken")
+    given_up, retried = (
+        job.execute_in_process(instance=instance, raise_on_error=False, tags={WILL_RETRY_TAG: "true"}).run_id
+        for _ in range(2)
+    )
+    instance.add_run_tags(retried, {AUTO_RETRY_RUN_ID_TAG: "the next run"})
+    cursor = evaluate(instance, workspace, None)
+    assert rows(workspace, alert_incidents) == [], "Dagster may still start it"
+    later = datetime.fromisoformat(str(cursor)) + timedelta(hours=1)
+    monkeypatch.setattr(failures, "GIVEN_UP", timedelta(0))
+    evaluate(instance, workspace, later.isoformat())
+    [incident] = rows(workspace, alert_incidents)
+    assert incident.labels["run_id"] == given_up
 
 
 def test_old_failures_are_no_news_when_the_sensor_is_new(
