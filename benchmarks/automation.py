@@ -17,6 +17,7 @@ import click
 import numpy as np
 from automation_days import FIX_DAYS, Played, differences, draw, interval, play_all
 from automation_drift import answer_drift
+from automation_failures import report_failures
 from automation_policies import POLICIES, Automated, Home
 from automation_shop import ChangingShop, Size
 
@@ -49,6 +50,21 @@ def drift() -> None:
         f"{found.until_request:.1f} s until the request, {found.until_start:.1f} s until the run starts, "
         f"{found.training:.1f} s of training"
     )
+
+
+def failures(launched: int, at_once: int) -> None:
+    """Print how soon channels have a message about each failed run; exit with 1 unless each has one."""
+    with tempfile.TemporaryDirectory(prefix="tastemaker-automation-") as folder:
+        found = [*report_failures(Path(folder) / "home", launched, at_once)]
+    click.echo("seconds from the end of a failed run to its message, in two channels")
+    for one in found:
+        what = f"{one.runs} within {one.within:.1f} s" if one.runs > 1 else "1 started by the daemon"
+        click.echo(
+            f"  {what:<26} {min(one.seconds):.1f} to {max(one.seconds):.1f}, "
+            f"median {np.median(one.seconds):.1f}; {len(one.seconds)} messages, {one.doubled} doubled"
+        )
+    if any(one.doubled for one in found):
+        sys.exit(1)
 
 
 def days(seeds: int, size: Size, out: Path | None, workers: int | None = None) -> None:
@@ -89,20 +105,22 @@ def _show_release(played: list[Played]) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("parts", nargs=-1, type=click.Choice(["unchanged", "drift", "days"]))
+@click.argument("parts", nargs=-1, type=click.Choice(["unchanged", "drift", "failures", "days"]))
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=2), help="Shops 0, 1, ...")
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="PNG or SVG file of the days.")
 def main(parts: tuple[str, ...], seeds: int, smoke: bool, out: Path | None) -> None:
-    """Measure automated retraining: on unchanged nights, after drift, and over 30 days of a changing shop."""
+    """Measure automated retraining: unchanged nights, drift, failures, and 30 days of a changing shop."""
     warnings.simplefilter("ignore")
     if smoke:
         unchanged(SMOKE)
+        failures(0, 3)
         days(2, SMOKE, None, workers=0)
         return
     measures: dict[str, Callable[[], None]] = {
         "unchanged": lambda: unchanged(Size()),
         "drift": drift,
+        "failures": lambda: failures(3, 200),
         "days": lambda: days(seeds, Size(), out),
     }
     for part in parts or measures:
