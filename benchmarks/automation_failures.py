@@ -129,6 +129,8 @@ def _fail_together(instance: dg.DagsterInstance, count: int) -> list[str]:
     started, tags = dg.DagsterRunStatus.STARTED, {MAX_RETRIES_TAG: "0"}
     runs = [instance.create_run_for_job(failing, status=started, tags=tags) for _ in range(count)]
     for run in runs:
+        instance.report_engine_event("The process of the run lives.", run)  # creates the file of its events
+    for run in runs:
         instance.report_run_failed(run, "The process of the run has died.")
     return [run.run_id for run in runs]
 
