@@ -21,6 +21,10 @@ from tastemaker.settings import Settings
 from tastemaker.workflows.faults import continue_processes
 
 IsWanted = Callable[[psutil.Process], bool]
+RUNS = Path("dagster") / "processes"
+"""In the home folder: the files of which each is held open by the process of a run of Dagster."""
+LOOKERS = ("daemon", "grpc")
+"""Words in the commands of processes that open these files to see whether a run's process lives."""
 
 
 class _Wanted(NamedTuple):
@@ -113,6 +117,17 @@ def _program(*parts: str) -> Callable[[Settings, str], IsWanted]:
     return matching
 
 
+def _of_runs(settings: Settings, url: str) -> IsWanted:
+    """Find the processes of runs, whose commands are those of any child of Python's."""
+    folder = (settings.home / RUNS).resolve()
+
+    def is_wanted(process: psutil.Process) -> bool:
+        looks = any(one in word for word in process.cmdline() for one in LOOKERS)
+        return not looks and any(Path(one.path).parent == folder for one in process.open_files())
+
+    return is_wanted
+
+
 def _of_variants(settings: Settings, url: str) -> IsWanted:
     """Find the services of the variants that are not control, of the experiments in force."""
     from tastemaker.experiments.lifecycle.kills import PLAN, read_plan
@@ -143,7 +158,7 @@ WANTED: Final[Mapping[str, _Wanted]] = {
     "guard_hang": _Wanted("tastemaker experiment guard", _command("experiment", "guard")),
     "variant_hang": _Wanted("the service of a variant, started by tastemaker control,", _of_variants),
     "scheduler_hang": _Wanted("Dagster's daemon", _program("dagster", "daemon")),
-    "run_hang": _Wanted("a run of Dagster", _program("dagster", "execute_run")),
+    "run_hang": _Wanted("a run of Dagster", _of_runs),
     "executor_hang": _Wanted("a worker of Celery", _program("celery", "worker")),
 }
 """Fault -> its processes."""

@@ -19,7 +19,7 @@ from support.repository import ROOT
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker.workflows.faults.continue_processes import continue_all, name_of
-from tastemaker.workflows.faults.hung_processes import WANTED, hanging, processes
+from tastemaker.workflows.faults.hung_processes import RUNS, WANTED, hanging, processes
 
 pytestmark = pytest.mark.processes
 WAITS = "import sys; print(flush=True); sys.stdin.read()"
@@ -60,7 +60,6 @@ COMMANDS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("shipper_hang", ("tastemaker.cli.main", "ship")),
     ("guard_hang", ("tastemaker", "experiment", "guard", "--follow")),
     ("scheduler_hang", ("dagster._daemon", "run")),
-    ("run_hang", ("dagster", "api", "execute_run", "{}")),
     ("executor_hang", ("/venv/bin/celery", "-A", "app", "worker")),
 )
 
@@ -75,6 +74,20 @@ def test_a_command_of_this_home_hangs_until_the_end(name: str, words: Sequence[s
             until(mine, stopped=True)
             assert not is_stopped(theirs)
         until(mine, stopped=False)
+
+
+def test_who_executes_a_run_hangs_and_who_looks_for_it_does_not(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom tastemaker.settings import Settings\n"
+        "from tastemaker_pipelines.run_processes import run_process\n"
+        f"with run_process(Settings(home='{tmp_path}'), 'run'): print(flush=True); sys.stdin.read()"
+    )
+    looks = f"import sys; file = open('{tmp_path / RUNS / 'run'}'); print(flush=True); sys.stdin.read()"
+    settings = Settings(home=tmp_path)
+    with process(tmp_path, code=code) as run, process(tmp_path, "dagster", "api", "grpc", code=looks):
+        assert list(processes("run_hang", settings, URL)) == [run]
+        with hanging("run_hang", settings, URL):
+            until(run, stopped=True)
 
 
 def test_who_listens_at_the_address_hangs(tmp_path: Path) -> None:
