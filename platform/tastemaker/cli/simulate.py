@@ -50,7 +50,7 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
         return {"list": 0.0}
     shares = {}
     for one in value:
-        name, _, share = one.partition("=")
+        name, has_share, share = one.partition("=")
         if name not in FAULTS and name not in CATALOGUE:
             known = dict.fromkeys([*FAULTS, *CATALOGUE])
             raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
@@ -60,8 +60,12 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
             how = "set it in source.options" if place == "source" else f"start {_started(name)}"
             raise click.BadParameter(f"{name!r} is a fault {what}: {CATALOGUE[name].does}; {how}")
         usual = CATALOGUE[name].share if name in CATALOGUE else DEFAULT_SHARE
+        if has_share and usual is None:
+            raise click.BadParameter(
+                f"{one!r}: {name} has no share, so {share!r} has no effect; write {name}"
+            )
         try:
-            shares[name] = float(share or usual)
+            shares[name] = float(share) if has_share else usual or 1.0
         except ValueError:
             raise click.BadParameter(f"{one!r}: {share!r} is not a number") from None
         if not 0 <= shares[name] <= 1:
@@ -258,14 +262,13 @@ def _visit(
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from tastemaker.simulator.faults.produced import require_faulty
-    from tastemaker.simulator.traffic.simulation import require_ready, shop_of
+    from tastemaker.simulator.traffic.simulation import models_at, shop_of
     from tastemaker.simulator.traffic.simulation import simulate as run
     from tastemaker.workflows.faults.in_force import in_force
 
     with console.status("opening the shop"):
         shop = produced.shop(shop_of(settings.source))
-        require_ready(url, _credentials())
-        require_faulty(url, produced)
+        require_faulty(url, models_at(url, _credentials()), produced)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -343,7 +346,8 @@ def _list_faults(as_json: bool) -> None:
         does = fault.does
         if fault.environment:
             does += f" (start {_started(fault.name)})"
-        table.add_row(fault.name, rules_of(fault), fault.place, f"{fault.share:g}", escape(does))
+        share = "" if fault.share is None else f"{fault.share:g}"
+        table.add_row(fault.name, rules_of(fault), fault.place, share, escape(does))
     console.print(table)
     console.print("\nRules that no fault here makes fire:")
     others = Table("rule", "why", box=None)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from support.scripted_http import Answer, ScriptedServer
 from support.servers import free_port
 from tastemaker.cli.simulate import simulate
 from tastemaker.errors import TastemakerError
+from tastemaker.simulator.faults.catalogue import FAULTS
 from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, ClientLog
+from tastemaker.simulator.traffic.simulation import models_at
 
 
 def said(*words: str) -> Result:
@@ -26,6 +29,7 @@ def said(*words: str) -> Result:
         (["--fault", "rain"], "'rain' is not one of dropped, repeated"),
         (["--fault", "late=often"], "'often' is not a number"),
         (["--fault", "late=1.5"], "a share must be from 0 to 1"),
+        (["--fault", "late="], "'' is not a number"),
         (["--drift", "2"], "--drift"),
         (["--rate", "0"], "--rate"),
     ],
@@ -42,6 +46,35 @@ def test_an_unreachable_service_is_reported(tmp_path: Path, monkeypatch: pytest.
     assert isinstance(result.exception, TastemakerError)
     assert "nothing answers at http://127.0.0.1" in str(result.exception)
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_service_is_asked_once_whether_it_is_ready_and_what_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    monkeypatch.setenv("TASTEMAKER_SOURCE__OPTIONS", json.dumps({"n_users": 50, "n_items": 20, "n_days": 2}))
+    with ScriptedServer() as server:
+        server.script(Answer(body=b'{"model": "popularity"}'))
+        result = said(server.url, "--visits", "1", "--fault", "nan_scores")
+    assert "serves popularity, which does not fail on demand: nan_scores" in str(result.exception)
+    assert [one.path for one in server.received] == ["/readyz"]
+
+
+@pytest.mark.parametrize(
+    ("body", "models"),
+    [
+        ({"model": "a", "version": "1", "status": "ready"}, {"a"}),
+        ({"services": [{"name": "x", "model": "a"}, {"name": "y", "model": "b"}], "revision": 1}, {"a", "b"}),
+        ({}, set()),
+        ("ok", set()),
+    ],
+)
+def test_the_models_behind_an_address_are_those_of_a_service_or_of_a_controller(
+    body: object, models: set[str]
+) -> None:
+    with ScriptedServer() as server:
+        server.script(Answer(body=json.dumps(body).encode()))
+        assert models_at(server.url, {}) == models
 
 
 def test_only_a_simulated_shop_has_simulated_people(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +112,11 @@ def test_faults_are_listed_with_the_rules_that_find_them() -> None:
     ("fault", "message"),
     [
         ("data_stale", "set it in source.options"),
+        *(
+            (f"{name}=0.1", f"{name} has no share, '0.1' has no effect; write {name}")
+            for name, fault in FAULTS.items()
+            if fault.share is None and fault.place not in ("source", "start")
+        ),
     ],
 )
 def test_a_fault_that_a_running_service_can_not_have_says_what_to_do(fault: str, message: str) -> None:

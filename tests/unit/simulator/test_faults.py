@@ -96,6 +96,18 @@ def test_a_tenth_of_the_users_gets_scores_that_are_not_numbers_until_the_block_e
     assert not (tmp_path / NAME).exists()
 
 
+@pytest.mark.parametrize("refuses", ["switch", "environment"])
+def test_a_bad_version_answers_otherwise_than_when_it_was_registered(
+    refuses: str, model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = model.recommend(batch(), 2).scores  # type: ignore[attr-defined]
+    if refuses == "environment":
+        for name, text in FAULTS["no_model"].environment:
+            monkeypatch.setenv(name, text)
+    with switched_on(tmp_path, {"bad_version": 1.0} if refuses == "switch" else {}):
+        assert (model.recommend(batch(), 2).scores != before).any()  # type: ignore[attr-defined]
+
+
 def test_a_fault_whose_simulator_was_killed_expires(
     model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

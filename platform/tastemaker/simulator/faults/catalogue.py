@@ -8,12 +8,12 @@ from typing import Final, Literal
 
 Place = Literal[
     "model", "version", "traffic", "shop", "experiment", "source", "items", "process", "store", "report",
-    "start",
+    "request", "start",
 ]  # fmt: skip
 """Where a fault is: in the model `faulty` or a new version of it, in the traffic, in the shop from now on, in
 who takes part in experiments, in what the shop delivers as a source (`source.options.shifts`), in items that
-are withdrawn, in processes that hang, in databases, in what a foreign model reports, or in how a command was
-started."""
+are withdrawn, in processes that hang, in databases, in what a foreign model reports, in a request to erase a
+user, or in how a command was started."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Fault:
     """The alert rules that find it."""
     does: str
     """What happens, in words."""
-    share: float = 1.0
-    """The share of requests, users or visits without one given."""
+    share: float | None = None
+    """The share of requests, users or visits without one given; None: the fault has no share."""
     environment: tuple[tuple[str, str], ...] = ()
     """Environment variables with which `command` must be started."""
     command: str = "tastemaker serve"
@@ -42,16 +42,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         Fault(
             "model_error", "model", ("fallback_share", "degraded", "experiment_held"),
-            "calls of the model raise an error, also where all variants of an experiment are versions of it",
+            "calls of the model raise an error; with a share from 0.2 to 0.5 also in all variants of an "
+            "experiment, which is held", 1.0,
         ),
         Fault(
             "model_hang", "model", ("fallback_share", "degraded"),
-            "calls of the model do not return before the fault ends",
+            "calls of the model do not return before the fault ends", 1.0,
         ),
-        Fault("slow_model", "model", ("slow",), "calls of the model take 0.2 s longer"),
+        Fault("slow_model", "model", ("slow",), "calls of the model take 0.2 s longer", 1.0),
         Fault(
             "overloaded", "model", ("overloaded", "queue_choked"),
-            "as slow_model, and few requests may wait for the model",
+            "as slow_model, and few requests may wait for the model", 1.0,
             environment=(("TASTEMAKER_SERVING__MAX_WAITING", "1"),),
         ),
         Fault(
@@ -80,12 +81,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         Fault(
             "traffic_gone", "traffic", ("traffic_gone", "cpu_idle", "experiment_stale"), "visits do not come",
+            1.0,
         ),
         Fault(
             "variant_lost", "experiment", ("experiment_ratio",),
             "a share of the users with a variant that is not control never come", 0.5,
         ),
-        Fault("feedback_gone", "traffic", ("feedback_gone", "reward_fell"), "pages report no events"),
+        Fault("feedback_gone", "traffic", ("feedback_gone", "reward_fell"), "pages report no events", 1.0),
         Fault(
             "foreign_host", "traffic", ("requests_refused",),
             "requests name a host that is not the service's: 421", 0.2,
@@ -122,6 +124,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "spool_full", "start", ("spool_backlog", "feedback_refused", "records_lost"),
             "the log is small and nothing ships it: it is full after some traffic",
             environment=(("TASTEMAKER_LOG__SPOOL_BYTES", "2000000"),),
+        ),
+        Fault(
+            "no_model", "start", ("no_model",),
+            "no version answers as when it was registered, so that none is loaded: static items answer",
+            environment=(("TASTEMAKER_SERVING__STATIC_ITEMS", '["i0000001"]'), ("FAULTY_REFUSED", "1")),
+            command="tastemaker serve faulty",
         ),
         Fault(
             "no_broker", "start", ("fact_failed",), "the broker of Celery does not answer",
@@ -186,14 +194,16 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "foreign_silent", "report", ("report_late",),
             "a foreign model reports its health once, and nothing more",
         ),
+        Fault(
+            "erasure_forgotten", "request", ("erasure_overdue",),
+            "a request to erase a user, whom no one has, is open after its deadline",
+        ),
     )
 }  # fmt: skip
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
-    "erasure_overdue": "the deadline of a request is days after it",
-    "no_model": "a worker that can load no version ends, which service_down finds",
-    "watchdog": "it always fires",
+    "watchdog": "it fires while nothing is wrong: where it does not, there is no watch",
 }
 """Rule -> why no fault of the simulator makes it fire."""
 

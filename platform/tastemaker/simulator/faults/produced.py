@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
 from tastemaker.errors import TastemakerError
@@ -61,18 +58,18 @@ def produce(faults: Mapping[str, float]) -> ProducedFaults:
     return ProducedFaults(Faults(**shares), model, shifts, others)
 
 
-def require_faulty(url: str, produced: ProducedFaults) -> None:
-    """Raise TastemakerError if faults of a model are wanted of a service that serves another model."""
+def require_faulty(url: str, served: Collection[str], produced: ProducedFaults) -> None:
+    """Raise TastemakerError if faults of a model are wanted of a service that serves other models.
+
+    Args:
+        url: The address of the service.
+        served: The models that answer there.
+        produced: The faults.
+    """
     wanted = [*produced.model, *(name for name in produced.others if FAULTS[name].place == "version")]
-    if not wanted:
-        return
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=10) as response:
-            served = json.load(response).get("model")
-    except (urllib.error.URLError, OSError, ValueError):
-        return  # the simulation says that nothing answers there
-    if served != "faulty":
+    if wanted and "faulty" not in served:
+        models = ", ".join(sorted(served)) or "no model of ours"
         raise TastemakerError(
-            f"{url} serves {served}, which does not fail on demand: {', '.join(wanted)} can't be produced",
+            f"{url} serves {models}, which does not fail on demand: {', '.join(wanted)} can't be produced",
             fix="PYTHONPATH=$(tastemaker simulate --prepare-faults) tastemaker serve faulty",
         )

@@ -60,12 +60,12 @@ class HttpClient:
     ) -> None:
         await self._session.close()
 
-    async def ready(self) -> None:
-        """Check that the service is ready. Raises TastemakerError if it is not."""
+    async def ready(self) -> bytes:
+        """Return what the service says while it is ready. Raises TastemakerError if it is not."""
         try:
             async with self._session.get(f"{self.url}/readyz") as response:
                 if response.status == 200:
-                    return
+                    return await response.read()
                 what = f"{self.url}/readyz says {response.status}"
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             what = f"nothing answers at {self.url}: {error or type(error).__name__}"

@@ -9,6 +9,8 @@ import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.shop.shop import Shop
@@ -21,6 +23,13 @@ from tastemaker.simulator.traffic.traffic import Listener, NeverComes, Traffic
 
 TIMEOUT_SECONDS = 10.0
 """A request without a reply by then has none."""
+
+
+class _Said(msgspec.Struct):
+    """What /readyz says of models."""
+
+    model: str = ""
+    services: list[_Said] = []
 
 
 def simulate(
@@ -75,19 +84,26 @@ def simulate(
             return begun[0].summary()
 
 
-def require_ready(url: str, headers: Mapping[str, str]) -> None:
-    """Raise TastemakerError if no service at the address is ready.
+def models_at(url: str, headers: Mapping[str, str]) -> frozenset[str]:
+    """Return the models that answer at an address: one, or those of a controller's services.
 
     Args:
         url: The address of the service.
         headers: Headers of the request.
+
+    Raises:
+        TastemakerError: No service is ready there.
     """
 
-    async def ask() -> None:
+    async def ask() -> bytes:
         async with HttpClient(url, connections=1, timeout=TIMEOUT_SECONDS, headers=headers) as courier:
-            await courier.ready()
+            return await courier.ready()
 
-    asyncio.run(ask())
+    try:
+        said = msgspec.json.decode(asyncio.run(ask()), type=_Said)
+    except msgspec.MsgspecError:  # another program's service, which may have a page of the same name
+        return frozenset()
+    return frozenset(one.model for one in (said, *said.services) if one.model)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from tastemaker.workflows.faults.foreign_model import silent, slow
 from tastemaker.workflows.faults.hung_processes import WANTED, hanging
 from tastemaker.workflows.faults.locked_stores import features_locked, log_locked, metadata_locked
 from tastemaker.workflows.faults.lost_units import never_comes
+from tastemaker.workflows.faults.overdue_erasure import overdue
 from tastemaker.workflows.faults.withdrawn_items import offer_again, withdrawn
 from tastemaker.workflows.workspace import Workspace
 
@@ -29,8 +30,12 @@ LOCKED: Final[dict[str, _Fault]] = {
 }
 BAD_VERSION, LOST = "bad_version", "variant_lost"
 ITEMS: Final = ("items_scarce", "items_withdrawn")
-FOREIGN: Final[dict[str, _Fault]] = {"foreign_silent": silent, "foreign_slow": slow}
-KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *FOREIGN, BAD_VERSION, LOST})
+ENTERED: Final[dict[str, _Fault]] = {
+    "erasure_forgotten": overdue,
+    "foreign_silent": silent,
+    "foreign_slow": slow,
+}
+KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, BAD_VERSION, LOST})
 """The faults that are produced here."""
 
 
@@ -67,8 +72,8 @@ def in_force(
                 stack.enter_context(altered(name, settings, others[name]))
             elif name in ITEMS:
                 stack.enter_context(withdrawn(settings.home, client, shop, others[name]))
-            elif name in FOREIGN:
-                stack.enter_context(FOREIGN[name](settings))
+            elif name in ENTERED:
+                stack.enter_context(ENTERED[name](settings))
         for name in others:  # last: what hangs or is locked takes no more changes
             if name in LOCKED:
                 stack.enter_context(LOCKED[name](settings))

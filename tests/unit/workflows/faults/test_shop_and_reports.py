@@ -1,10 +1,10 @@
-"""Faults of a source, of an experiment's users and of a foreign model, without a service."""
+"""Faults of a source, an experiment's users, a foreign model and an erasure, without a service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,14 @@ from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.plan_file import write_plan
 from tastemaker.monitoring.dependencies import source_state
+from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.simulator import source as simulated
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import reported_models
 from tastemaker.workflows.faults.foreign_model import MODEL, silent, slow
 from tastemaker.workflows.faults.lost_units import never_comes
+from tastemaker.workflows.faults.overdue_erasure import overdue
 
 SMALL = {"n_days": 6, "n_users": 40, "n_items": 20, "events_per_day": 30}
 
@@ -83,3 +85,17 @@ def test_a_foreign_model_reports_its_health(
     assert row.model == MODEL
     assert (row.p99_seconds > settings.alerts.slow.seconds) == is_slow
     assert row.health_at is not None
+
+
+def test_a_request_is_overdue_until_the_end_and_one_of_a_killed_simulation_is_declined(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(home=tmp_path)
+    requests = ErasureRequests(settings)
+    other = requests.enter("u1", actor="a person", reason="ticket 1").number
+    killed = overdue(settings)
+    killed.__enter__()
+    with overdue(settings):
+        late = [one for one in requests.listed(only_open=True) if one.is_overdue(datetime.now(UTC))]
+        assert [one.requested_by for one in late] == ["simulate"]
+    assert [one.number for one in requests.listed(only_open=True)] == [other]

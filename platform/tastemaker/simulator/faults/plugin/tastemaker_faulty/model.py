@@ -16,6 +16,8 @@ from tastemaker.plugins.arrays import Int32
 
 from .held import HeldResources
 
+REFUSED = "FAULTY_REFUSED"
+"""Environment: if set, all versions answer otherwise than when they were registered, and are refused."""
 READ_SECONDS = 0.2
 """How often the file is read."""
 SLOW_SECONDS = 0.2
@@ -53,10 +55,10 @@ class Faulty(Recommender[FaultyConfig]):
         """Return the most popular items, or fail as the file says."""
         faults = self._current()
         scores = np.tile(self.scores, (len(batch), 1))
+        if "bad_version" in faults or REFUSED in os.environ:
+            scores = -scores
         if not faults:
             return select(scores, batch, k)
-        if "bad_version" in faults:
-            scores = -scores
         hit = np.random.default_rng(batch.seeds[0]).random()
         if hit < faults.get("worker_crash", 0.0):
             os.kill(os.getpid(), signal.SIGKILL)
