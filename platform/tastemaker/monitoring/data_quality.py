@@ -60,21 +60,28 @@ def data_quality_report(
     with open_duckdb() as connection:
         rows = IngestedRows(connection, lake, newest, earlier)
         summary = summarize(rows, newest, earlier)
-        document = evidently_pages.summary(
-            f"Rows of {newest[0]} to {newest[-1]}",
-            rows.sample("newest"),
-            rows.sample("earlier") if earlier else None,
-        )
-    link = f"rows{SUFFIX}"
-    page = data_quality_page.render(f"Data quality: {problem}", summary, now, link)
+        details = _details(rows, newest, earlier)
+    page = data_quality_page.render(f"Data quality: {problem}", summary, now, next(iter(details), None))
     path = ReportArchive(engine, folder).write(
         ReportSubject("data_quality", problem),
         summary,
-        {link: document, PAGE: page},
+        {**details, PAGE: page},
         created_at=now,
         window=(_midnight(newest[0]), _midnight(newest[-1]) + timedelta(days=1)),
     )
     return DataQualityReport(path, summary)
+
+
+def _details(rows: IngestedRows, newest: Sequence[date], earlier: Sequence[date]) -> dict[str, str]:
+    """Return file name -> Evidently's page; none without new rows, which Evidently does not summarize."""
+    new_rows = rows.sample("newest")
+    rows_before = rows.sample("earlier") if earlier else new_rows.slice(0, 0)
+    if not len(new_rows):
+        return {}
+    title = f"Rows of {newest[0]} to {newest[-1]}"
+    return {
+        f"rows{SUFFIX}": evidently_pages.summary(title, new_rows, rows_before if len(rows_before) else None)
+    }
 
 
 def summarize(rows: IngestedRows, newest: Sequence[date], earlier: Sequence[date]) -> dict[str, Any]:
@@ -159,8 +166,11 @@ def _repeated_share(days: Sequence[dict[str, Any]]) -> float:
 
 
 def _day_findings(by_day: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield days that the newest period lacks, and days with far fewer rows than any day before."""
-    for source in sorted({one["source"] for one in by_day}):
+    """Yield sources and days that the newest period lacks, and days with far fewer rows than any before."""
+    sources = {one["source"] for one in by_day}
+    for source in sorted({one["source"] for one in before} - sources):
+        yield f"{source} has no rows, and had some on the days before"
+    for source in sorted(sources):
         here = {date.fromisoformat(one["day"]): one["rows"] for one in by_day if one["source"] == source}
         first, last = min(here), max(here)
         absent = [day for at in range((last - first).days) if (day := first + timedelta(days=at)) not in here]

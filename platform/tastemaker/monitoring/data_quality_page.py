@@ -13,14 +13,14 @@ from tastemaker.html import Page, below, join, shell, table
 from tastemaker.monitoring.ingested_rows import SAMPLED_ROWS
 
 
-def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: str) -> str:
+def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: str | None) -> str:
     """Return the page of a data quality report.
 
     Args:
         title: The title.
         summary: The report's summary.
         made_at: The time when it was made.
-        details: File name of Evidently's page of the same rows.
+        details: File name of Evidently's page of the same rows; None without any.
     """
     days, earlier = summary["days"], summary["earlier_days"]
     rows = f"{summary['rows']:,} ingested rows, {days[0]} to {days[-1]}"
@@ -32,11 +32,14 @@ def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: s
         _columns(summary["columns"]),
         Markup("<h2>Days</h2>"),
         _days(summary["by_day"]),
-        Markup(
-            '<p><a href="{}">Distributions of these columns</a>, a page made by Evidently of at most {} rows '
-            "of each period, with numbers in the place of ids</p>"
-        ).format(quote(details), f"{SAMPLED_ROWS:,}"),
     ]
+    if details is not None:
+        parts.append(
+            Markup(
+                '<p><a href="{}">Distributions of these columns</a>, a page made by Evidently of at most {} '
+                "rows of each period, with numbers in the place of ids</p>"
+            ).format(quote(details), f"{SAMPLED_ROWS:,}")
+        )
     return shell.render(Page(title, summary["verdict"], rows, made_at, join(parts)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 from tastemaker.data.lake import Lake
 from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import EVENTS, nullable
-from tastemaker.monitoring.data_quality import EARLIER_DAYS, NEWEST_DAYS, summarize
+from tastemaker.monitoring.data_quality import EARLIER_DAYS, NEWEST_DAYS, data_quality_report, summarize
 from tastemaker.monitoring.ingested_rows import IngestedRows
+from tastemaker.storage.engine import open_engine
 
 FIRST = date(2026, 10, 1)
 N = 200
@@ -84,6 +86,11 @@ def column(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 def lose_values(rows: Rows) -> None:
     rows["value"][:70] = [None] * 35 + [float("nan")] * 35
+
+
+def lose_all_rows(rows: Rows) -> None:
+    for values in rows.values():
+        values.clear()
 
 
 def repeat_rows(rows: Rows) -> None:
@@ -158,6 +165,17 @@ def test_shares_are_of_all_newest_rows_and_figures_by_day_of_one_day(healthy: La
 def test_a_day_without_rows_is_named(healthy: Lake) -> None:
     found = summary(healthy, days=[day for day in DAYS if day != NEWEST[3]])
     assert found["findings"] == [f"shop has no rows of {NEWEST[3]}"]
+
+
+def test_a_source_that_delivers_nothing_any_more_is_named(tmp_path: Path) -> None:
+    lake, engine = Lake(tmp_path / "lake"), open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
+    for day in DAYS:
+        write_day(lake, day, fault=lose_all_rows if day in NEWEST else None)
+    report = data_quality_report(lake, engine, tmp_path / "reports", "shop")
+    assert report is not None
+    assert report.summary["findings"] == ["shop has no rows, and had some on the days before"]
+    assert "Evidently" not in report.path.read_text("utf-8")
+    assert [path.name for path in report.path.parent.iterdir()] == [report.path.name]
 
 
 @pytest.mark.parametrize("n_days", [1, NEWEST_DAYS])
