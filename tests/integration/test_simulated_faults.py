@@ -11,11 +11,17 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import select
 
+from support.child_processes import ended
+from support.servers import free_port
 from support.shop_homes import make_shop_home
 from support.visited_service import BIN, Service, environment, served, until
 from tastemaker.registry import Version
+from tastemaker.settings import Settings
 from tastemaker.simulator.faults.switch import NAME
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import alert_states
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 Counts = dict[tuple[str, tuple[str, ...]], float]
@@ -141,12 +147,29 @@ def test_items_that_a_killed_simulation_withdrew_are_offered_again(service: tupl
     assert risen(running, healthy, "tastemaker_empty_answers_total") == 0
 
 
-def test_a_bad_version_is_refused_and_a_good_one_follows(service: tuple[Path, Service]) -> None:
-    running = service[1]
+def test_the_watch_finds_a_bad_version_that_is_refused_and_a_good_one_follows(
+    service: tuple[Path, Service],
+) -> None:
+    home, running = service
     before, first = counts(running), running.get("/readyz").json()["version"]
-    visited(service, "--for", "8s", "--rate", "20", "--fault", "bad_version")
-    assert risen(running, before, "tastemaker_swaps_total", "refused") > 0
+    targets = {"TASTEMAKER_WATCH__TARGETS": running.url, "TASTEMAKER_WATCH__PORT": str(free_port())}
+    with ended(subprocess.Popen([str(BIN / "tastemaker"), "watch"], env=environment(home, targets))):
+        until(lambda: "watchdog" in firing(home), "the watch does not evaluate its rules")
+        visited(service, "--for", "8s", "--rate", "20", "--fault", "bad_version")
+        assert risen(running, before, "tastemaker_swaps_total", "refused") > 0
+        until(lambda: "swap_refused" in firing(home), "no alert fires")
     until(lambda: running.get("/readyz").json()["version"] != first, "the good version is not served")
+
+
+def firing(home: Path) -> set[str]:
+    """The rules of which an alert fires, as the watch stored them."""
+    engine = open_engine(Settings(home=home).metadata_url)
+    try:
+        with engine.connect() as connection:
+            query = select(alert_states.c.rule).where(alert_states.c.phase == "firing")
+            return set(connection.execute(query).scalars())
+    finally:
+        engine.dispose()
 
 
 def test_a_service_that_hangs_answers_again_after_the_fault(service: tuple[Path, Service]) -> None:

@@ -113,7 +113,7 @@ def test_faults_are_listed_with_the_rules_that_find_them() -> None:
     [
         ("data_stale", "set it in source.options"),
         *(
-            (f"{name}=0.1", f"{name} has no share, '0.1' has no effect; write {name}")
+            (f"{name}=0.1", f"{name} has no share, so '0.1' has no effect; write {name}")
             for name, fault in FAULTS.items()
             if fault.share is None and fault.place not in ("source", "start")
         ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -96,16 +97,18 @@ def test_a_tenth_of_the_users_gets_scores_that_are_not_numbers_until_the_block_e
     assert not (tmp_path / NAME).exists()
 
 
-@pytest.mark.parametrize("refuses", ["switch", "environment"])
-def test_a_bad_version_answers_otherwise_than_when_it_was_registered(
-    refuses: str, model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_model_the_process_that_was_sound_ends_and_the_next_one_is_refused(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = model.recommend(batch(), 2).scores  # type: ignore[attr-defined]
-    if refuses == "environment":
-        for name, text in FAULTS["no_model"].environment:
-            monkeypatch.setenv(name, text)
-    with switched_on(tmp_path, {"bad_version": 1.0} if refuses == "switch" else {}):
-        assert (model.recommend(batch(), 2).scores != before).any()  # type: ignore[attr-defined]
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda process, signal: killed.append(process))
+    sound = model.recommend(batch(), 2).scores
+    with switched_on(tmp_path, {"no_model": 1.0}):
+        model.recommend(batch(), 2)
+        assert killed == [os.getpid()]
+        monkeypatch.setattr(type(model), "_was_sound", False)
+        assert (model.recommend(batch(), 2).scores != sound).any()
+    assert killed == [os.getpid()]
 
 
 def test_a_fault_whose_simulator_was_killed_expires(

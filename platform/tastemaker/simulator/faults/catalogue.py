@@ -80,6 +80,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "a version is deployed whose answers are not those that it gave when it was registered",
         ),
         Fault(
+            "no_model", "version", ("no_model", "swap_refused"),
+            "no version answers as when it was registered any more, and the worker is killed: static items "
+            "answer, as the next one loads none",
+            environment=(("TASTEMAKER_SERVING__STATIC_ITEMS", '["i0000001"]'),),
+        ),
+        Fault(
             "traffic_gone", "traffic", ("traffic_gone", "cpu_idle", "experiment_stale"), "visits do not come",
             1.0,
         ),
@@ -124,12 +130,6 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "spool_full", "start", ("spool_backlog", "feedback_refused", "records_lost"),
             "the log is small and nothing ships it: it is full after some traffic",
             environment=(("TASTEMAKER_LOG__SPOOL_BYTES", "2000000"),),
-        ),
-        Fault(
-            "no_model", "start", ("no_model",),
-            "no version answers as when it was registered, so that none is loaded: static items answer",
-            environment=(("TASTEMAKER_SERVING__STATIC_ITEMS", '["i0000001"]'), ("FAULTY_REFUSED", "1")),
-            command="tastemaker serve faulty",
         ),
         Fault(
             "no_broker", "start", ("fact_failed",), "the broker of Celery does not answer",

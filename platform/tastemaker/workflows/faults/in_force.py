@@ -28,14 +28,15 @@ LOCKED: Final[dict[str, _Fault]] = {
     "features_locked": features_locked,
     "log_locked": log_locked,
 }
-BAD_VERSION, LOST = "bad_version", "variant_lost"
+LOST: Final = "variant_lost"
+VERSIONS: Final = ("bad_version", "no_model")
 ITEMS: Final = ("items_scarce", "items_withdrawn")
 ENTERED: Final[dict[str, _Fault]] = {
     "erasure_forgotten": overdue,
     "foreign_silent": silent,
     "foreign_slow": slow,
 }
-KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, BAD_VERSION, LOST})
+KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, *VERSIONS, LOST})
 """The faults that are produced here."""
 
 
@@ -62,8 +63,8 @@ def in_force(
         client = stack.enter_context(Client(url, key=key))
         offer_again(settings.home, client)
         lost = never_comes(settings, others[LOST]) if LOST in others else _none_is_lost
-        if BAD_VERSION in others:
-            switch = switched_on(settings.home, {**produced.model, BAD_VERSION: others[BAD_VERSION]})
+        if bad := {name: others[name] for name in VERSIONS if name in others}:
+            switch = switched_on(settings.home, {**produced.model, **bad})
             stack.enter_context(bad_version(Workspace.open(), switch))
         else:
             stack.enter_context(switched_on(settings.home, produced.model))

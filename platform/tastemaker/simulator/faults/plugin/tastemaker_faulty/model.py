@@ -16,8 +16,6 @@ from tastemaker.plugins.arrays import Int32
 
 from .held import HeldResources
 
-REFUSED = "FAULTY_REFUSED"
-"""Environment: if set, all versions answer otherwise than when they were registered, and are refused."""
 READ_SECONDS = 0.2
 """How often the file is read."""
 SLOW_SECONDS = 0.2
@@ -25,6 +23,8 @@ OVERLOADED_SECONDS = 0.4
 HANG_SECONDS = 0.05
 HELD = {"cpu", "disk", "file_descriptors", "memory"}
 """Faults that hold something of the machine."""
+BAD = {"bad_version", "no_model"}
+"""Faults with which answers are not those that were given when the version was registered."""
 
 
 class FaultyConfig(Config):
@@ -43,6 +43,8 @@ class Faulty(Recommender[FaultyConfig]):
     state: ClassVar[tuple[str, ...]] = ("scores",)
     _faults: ClassVar[dict[str, float]] = {}
     _read_at: ClassVar[float] = -1.0
+    _was_sound: ClassVar[bool] = False
+    """Whether this process has ever answered without a fault."""
     _held: ClassVar[HeldResources | None] = None
 
     def fit(self, data: TrainingData) -> Faulty:
@@ -55,10 +57,13 @@ class Faulty(Recommender[FaultyConfig]):
         """Return the most popular items, or fail as the file says."""
         faults = self._current()
         scores = np.tile(self.scores, (len(batch), 1))
-        if "bad_version" in faults or REFUSED in os.environ:
-            scores = -scores
         if not faults:
+            Faulty._was_sound = True
             return select(scores, batch, k)
+        if "no_model" in faults and Faulty._was_sound:  # the next worker finds no version that is sound
+            os.kill(os.getpid(), signal.SIGKILL)
+        if BAD & faults.keys():
+            scores = -scores
         hit = np.random.default_rng(batch.seeds[0]).random()
         if hit < faults.get("worker_crash", 0.0):
             os.kill(os.getpid(), signal.SIGKILL)
