@@ -12,13 +12,16 @@ file system, and `memory` for a control group. A process that empties a queue st
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +31,7 @@ from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import fault_nights as nights
 import fault_worlds as worlds
 from fault_worlds import World
 
@@ -35,19 +39,21 @@ from support.visited_service import BIN, environment
 from tastemaker.alerting.rules import all_rules
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
-from tastemaker.simulator.faults.catalogue import FAULTS
+from tastemaker.simulator.faults.catalogue import FAULTS, Fault
+from tastemaker.simulator.shop.shifts import ShiftKind
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import alert_states
 
 HEALTHY_SECONDS = 20.0
-LINE = "{:<17} {:<21} {:<7} {:>8} {:>8}"
+LINE = "{:<29} {:<22} {:<7} {:>8} {:>8}"
 BRISK, CALM = ("--rate", "60", "--at-once", "16"), ("--rate", "15", "--at-once", "8")
 
 
 class Scenario(NamedTuple):
     """How a fault is produced here."""
 
-    traffic: tuple[str, ...] = CALM
+    traffic: tuple[str, ...] | None = CALM
+    """None: there is none, neither before the fault."""
     seconds: float = 100.0
     """After which a rule that has not fired is given up."""
     share: float | None = None
@@ -59,18 +65,37 @@ class Scenario(NamedTuple):
     """Whether windows are short."""
     healthy_seconds: float = HEALTHY_SECONDS
     then: Callable[[World], None] | None = None
-    """What happens during the fault; the seconds are counted from its end."""
+    """What happens during the fault; the seconds of what fires later are counted from its end."""
+    fault: str = ""
+    """The fault; empty: the one that the scenario is named after."""
+    rules: tuple[str, ...] = ()
+    """The rules that are waited for; none: all of the fault."""
 
 
-def _shop(kind: str, size: float = 1.0) -> Scenario:
+def _shop(kind: ShiftKind, size: float = 1.0) -> Scenario:
     """Return the scenario of a fault of the source."""
-    return Scenario((), 150.0, world=worlds.run_shop, then=worlds.deliver(kind, size), healthy_seconds=0)
+    return Scenario(None, 150.0, world=worlds.run_shop_before, then=worlds.deliver(kind, size))
 
 
+HOUR = datetime.now(UTC).hour
+ALL_DAY = {
+    "TASTEMAKER_ALERTS__DAY_START_HOUR": str(HOUR), "TASTEMAKER_ALERTS__DAY_END_HOUR": str((HOUR + 12) % 24),
+}  # fmt: skip
+"""Rules that call by day alone call now."""
+MANY_WAITING = ("--rate", "60", "--at-once", "1000")
+"""Visits whose events are not acknowledged go on until they give up."""
 EXPERIMENT = Scenario(seconds=240.0, world=worlds.control_experiment)
+RANKER = Scenario(BRISK, 150.0, world=worlds.serve_ranker, windows=True)
+SHIP = ("tastemaker", "ship")
 SCENARIOS: Mapping[str, Scenario] = {
-    "nan_scores": Scenario(),
-    "model_error": EXPERIMENT,
+    "nan_scores": Scenario(rules=("fallback_share", "fallback_budget_burn", "fallback_budget_slow")),
+    "nan_scores of few lists": Scenario(
+        ("--rate", "0.3"), 200.0, 0.5, healthy_seconds=0, fault="nan_scores", rules=("fallback_share_quiet",)
+    ),
+    "model_error": Scenario(rules=("fallback_share", "degraded")),
+    "model_error of all variants": EXPERIMENT._replace(
+        share=0.35, fault="model_error", rules=("experiment_held",)
+    ),
     "model_hang": Scenario(),
     "slow_model": Scenario(BRISK),
     "overloaded": Scenario(("--at-once", "24")),
@@ -82,13 +107,22 @@ SCENARIOS: Mapping[str, Scenario] = {
     "memory": Scenario(),
     "disk": Scenario(),
     "bad_version": Scenario(seconds=150.0),
-    "traffic_gone": EXPERIMENT._replace(traffic=BRISK, windows=True, healthy_seconds=120.0),
-    "feedback_gone": Scenario(BRISK, 150.0, windows=True, healthy_seconds=60.0),
+    "no_model": Scenario(),
+    "traffic_gone": Scenario(
+        ("--rate", "150", "--at-once", "64"), 200.0, windows=True, healthy_seconds=120.0,
+        rules=("traffic_gone", "cpu_idle"),
+    ),
+    "traffic_gone of an experiment": EXPERIMENT._replace(
+        seconds=900.0, healthy_seconds=180.0, fault="traffic_gone", rules=("experiment_stale",)
+    ),
+    "feedback_gone": Scenario(
+        BRISK, 200.0, windows=True, healthy_seconds=60.0, rules=("feedback_gone",)
+    ),
     "foreign_host": Scenario(),
     "variant_lost": EXPERIMENT._replace(traffic=BRISK, healthy_seconds=0),
-    "gate_failed": _shop("invalid_rows"),
+    "gate_failed": _shop("invalid_rows")._replace(settings=ALL_DAY),
     "quarantine": _shop("invalid_rows", 0.1),
-    "data_stale": _shop("closed"),
+    "data_stale": Scenario(None, 150.0, world=worlds.run_closed_shop, healthy_seconds=0),
     "source_changed": _shop("new_column"),
     "source_unreadable": _shop("unreadable"),
     "spool_full": Scenario(BRISK, 120.0, healthy_seconds=0),
@@ -104,27 +138,26 @@ SCENARIOS: Mapping[str, Scenario] = {
         world=worlds.serve_shipped, settings={"TASTEMAKER_ALERTS__SPOOL_OLD__ABOVE_SECONDS": "30"},
         seconds=150.0,
     ),
-    "guard_hang": EXPERIMENT._replace(seconds=300.0),
+    "guard_hang": EXPERIMENT._replace(traffic=("--rate", "2"), seconds=1_200.0),
     "variant_hang": EXPERIMENT,
-    "scheduler_hang": Scenario(
-        world=worlds.orchestrate, settings={"TASTEMAKER_ALERTS__JOB_LATE__ABOVE_SECONDS": "60"},
-        seconds=150.0,
-    ),
+    "scheduler_hang": Scenario(("--rate", "1"), 300.0, world=worlds.orchestrate),
     "run_hang": Scenario(
-        seconds=240.0, world=worlds.orchestrate_runs, settings={"TASTEMAKER_ALERTS__RUN_QUEUE__ABOVE": "2"},
-        healthy_seconds=0, then=worlds.launch_more,
+        ("--rate", "1"), 240.0, world=worlds.orchestrate_runs,
+        settings={"TASTEMAKER_ALERTS__RUN_QUEUE__ABOVE": "2"}, healthy_seconds=0, then=worlds.launch_more,
     ),
     "executor_hang": Scenario(world=worlds.execute, then=worlds.fill_queue),
-    "features_locked": Scenario(BRISK, world=worlds.serve_ranker, windows=True, seconds=150.0),
-    "log_locked": Scenario(BRISK, seconds=240.0),
+    "features_locked": RANKER,
+    "log_locked": Scenario(MANY_WAITING, 150.0),
     "database_locked": Scenario(seconds=200.0),
-    "features_missing": Scenario(
-        BRISK, 240.0, world=worlds.serve_ranker, windows=True, healthy_seconds=120.0,
-        then=worlds.run_steps("+feature_skew", 30.0),
+    "features_missing": RANKER._replace(  # with more visits the users of months pass by, and many are new
+        traffic=CALM, healthy_seconds=120.0, rules=("features_vanished",)
     ),
-    "features_infinite": Scenario(BRISK, world=worlds.serve_ranker, windows=True, seconds=150.0),
-    "features_wrong": Scenario(
-        BRISK, 200.0, world=worlds.serve_ranker, then=worlds.run_steps("+feature_skew", 20.0),
+    "features_missing, shipped": RANKER._replace(
+        windows=False, then=worlds.run_later(30.0, SHIP), fault="features_missing", rules=("feature_nulls",)
+    ),
+    "features_infinite": RANKER,
+    "features_wrong": RANKER._replace(
+        windows=False, then=worlds.run_later(20.0, SHIP, ("tastemaker", "data", "skew"))
     ),
     "items_scarce": Scenario(seconds=150.0),
     "items_withdrawn": Scenario(),
@@ -132,8 +165,16 @@ SCENARIOS: Mapping[str, Scenario] = {
     "foreign_silent": Scenario(
         settings={"TASTEMAKER_ALERTS__REPORT_LATE__ABOVE_SECONDS": "30"}, seconds=150.0
     ),
+    "erasure_forgotten": Scenario(seconds=150.0),
+    "price_shift": Scenario(
+        None, 150.0, world=nights.serve_days(nights.shifted("price", 0.3)), then=nights.serve_faulty_days
+    ),
+    "feedback_gone of days": Scenario(
+        None, 150.0, world=nights.serve_days(), then=nights.lose_events(0.8), settings=ALL_DAY,
+        fault="feedback_gone", rules=("reward_fell",),
+    ),
 }  # fmt: skip
-"""Fault -> how it is produced. Shifts of the shop and what needs weeks of data are in `drift.py`."""
+"""Scenario -> how a fault is produced. The other shifts of the shop are in `drift.py`."""
 
 
 class Fired(NamedTuple):
@@ -160,17 +201,21 @@ def main(names: tuple[str, ...], smoke: bool) -> None:
     for name in names or SCENARIOS:
         try:
             with tempfile.TemporaryDirectory(prefix="tastemaker-faults-") as folder:
-                found = produced(name, Path(folder), 5.0 if smoke else HEALTHY_SECONDS)
+                found = produced(name, Path(folder), 5.0 if smoke else math.inf)
         except pytest.skip.Exception as skipped:  # what it needs is not on this machine
-            click.echo(f"{name:<17} left out: {skipped}")
+            click.echo(f"{name:<29} left out: {skipped}")
             continue
-        for rule in dict.fromkeys([*FAULTS[name].rules, *found.seconds]):
+        except (AssertionError, RuntimeError, TastemakerError) as error:
+            click.echo(f"{name:<29} failed: {error}")
+            is_missing = True
+            continue
+        for rule in dict.fromkeys([*rules_of(name), *found.seconds]):
             after = found.seconds.get(rule)
             is_missing |= after is None
             text = "-" if after is None else f"{after:.0f}"
             click.echo(LINE.format(name, rule, known[rule].severity, text, f"{known[rule].for_seconds:.0f}"))
         if found.early:
-            click.echo(f"{name:<17} before the fault: {', '.join(found.early)}")
+            click.echo(f"{name:<29} before the fault: {', '.join(found.early)}")
     sys.exit(1 if is_missing else 0)
 
 
@@ -185,12 +230,12 @@ def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
     Returns:
         Which rules fired.
     """
-    fault, scenario = FAULTS[name], SCENARIOS[name]
+    scenario, fault = SCENARIOS[name], fault_of(name)
     with ExitStack() as stack:
         world = World(fault, folder, stack)
         given = dict(fault.environment)
-        if fault.command == "tastemaker serve":
-            world.more |= given
+        if fault.command.startswith("tastemaker serve"):
+            world.service = given
         scenario.world(world)
         began = time.time()
         of_watch = given if fault.command == "tastemaker watch" else {}
@@ -200,28 +245,52 @@ def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
                 time.sleep(min(healthy_seconds, scenario.healthy_seconds))
             began = time.time()
         early = tuple(firing(world))
-        share = fault.share if scenario.share is None else scenario.share
-        words = () if fault.place in ("source", "start") else ("--fault", f"{name}={share}")
-        with _traffic(world, scenario, *words):
-            if scenario.then is not None:
-                scenario.then(world)
-                began = time.time()
-            return Fired(_times(world, set(fault.rules), began, scenario.seconds, early), early)
+        with _traffic(world, scenario, *_words(fault, scenario)) as check, ThreadPoolExecutor(1) as pool:
+            happening = pool.submit(scenario.then or _nothing, world)
+            return Fired(_times(world, set(rules_of(name)), began, scenario, early, happening, check), early)
+
+
+def fault_of(name: str) -> Fault:
+    """Return the fault of a scenario."""
+    return FAULTS[SCENARIOS[name].fault or name]
+
+
+def rules_of(name: str) -> tuple[str, ...]:
+    """Return the rules that a scenario waits for."""
+    return SCENARIOS[name].rules or fault_of(name).rules
+
+
+def _words(fault: Fault, scenario: Scenario) -> tuple[str, ...]:
+    """Return the arguments of `tastemaker simulate` that produce the fault; none if traffic can't."""
+    if fault.place in ("source", "start"):
+        return ()
+    share = fault.share if scenario.share is None else scenario.share
+    return ("--fault", fault.name if share is None else f"{fault.name}={share}")
+
+
+def _nothing(world: World) -> None:
+    pass
 
 
 @contextmanager
-def _traffic(world: World, scenario: Scenario, *words: str) -> Iterator[None]:
-    """Send traffic with a fault; none without a service."""
-    if not world.url:
-        yield
+def _traffic(world: World, scenario: Scenario, *words: str) -> Iterator[Callable[[], None]]:
+    """Send traffic with a fault; yield what raises RuntimeError if that has ended by itself."""
+    if scenario.traffic is None:
+        yield lambda: None
         return
+    log = world.home / "simulate.log"
+
+    def check() -> None:
+        if process.poll() is not None:
+            raise RuntimeError(f"the simulation has ended:\n{log.read_text()[-1_000:]}")
+
     process = subprocess.Popen(
         [str(BIN / "tastemaker"), "simulate", world.url, "--for", "1h", *scenario.traffic, *words],
         cwd=world.home, env=environment(world.home, world.more), stdout=subprocess.DEVNULL,
-        stderr=(world.home / "simulate.log").open("ab"),
+        stderr=log.open("ab"),
     )  # fmt: skip
     try:
-        yield
+        yield check
     finally:
         process.terminate()
         process.wait(60)
@@ -244,14 +313,25 @@ def firing(world: World) -> set[str]:
 
 
 def _times(
-    world: World, wanted: set[str], began: float, seconds: float, early: tuple[str, ...]
+    world: World,
+    wanted: set[str],
+    began: float,
+    scenario: Scenario,
+    early: tuple[str, ...],
+    happening: Future[None],
+    check: Callable[[], None],
 ) -> dict[str, float]:
     """Return when rules fired, until all that are wanted did or it took too long."""
     found: dict[str, float] = {}
-    while not wanted <= found.keys() and time.time() - began < seconds:
+    has_happened = False
+    while not wanted <= found.keys() and time.time() - began < scenario.seconds:
         time.sleep(0.5)
+        check()
         for rule in firing(world) - set(early):
             found.setdefault(rule, time.time() - began)
+        if not has_happened and happening.done():
+            happening.result()
+            has_happened, began = True, began if scenario.then is None else time.time()
     return found
 
 

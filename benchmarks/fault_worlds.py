@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,8 +22,11 @@ import httpx
 import psutil
 import pytest
 import redis
+from sqlalchemy import select
 
 from support import servers, small_shop
+from support.drift_worlds import DriftWorld
+from support.home_copies import copy_home
 from support.repository import ROOT
 from support.servers import free_port
 from support.shop_homes import CONFIG, make_shop_home
@@ -26,6 +34,10 @@ from support.small_disks import mounted
 from support.visited_service import BIN, Service, environment, until
 from tastemaker.settings import Settings
 from tastemaker.simulator.faults.catalogue import Fault
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shifts import Shift, ShiftKind
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import queue_lengths
 from tastemaker.workflows.faults.hung_processes import processes
 
 LIMITS = {
@@ -35,6 +47,26 @@ LIMITS = {
 """File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor."""
 EXPERIMENT = "faults"
 QUEUE = "dagster"
+TODAY = datetime.now(UTC).date()
+SHOP = CONFIG.model_copy(update={"dated": TODAY - timedelta(days=CONFIG.n_days)})
+"""A shop whose newest day is yesterday."""
+MODELS = {
+    "TASTEMAKER_MODELS__ENABLED": "popularity,ranker",
+    "TASTEMAKER_MODELS__RANKER": json.dumps(small_shop.RANKER),
+}
+"""Environment variables: the models that take part where all assets run."""
+CLOSED_DAYS = 60
+"""How long a shop that closed has delivered nothing."""
+DAEMON_SECONDS = 120.0
+"""After which a daemon of Dagster's that does not report is silent here: its reports are read each minute."""
+LATE_SECONDS = 90.0
+"""Seconds from the begin of traffic to the time at which a job is late here."""
+
+
+def source(shop: ShopConfig) -> dict[str, str]:
+    """Return the environment variables that name a shop as the source."""
+    options = shop.model_dump(mode="json", exclude_defaults=True)
+    return {"TASTEMAKER_SOURCE__OPTIONS": json.dumps(options)}
 
 
 @dataclass
@@ -44,11 +76,17 @@ class World:
     fault: Fault
     folder: Path
     stack: ExitStack
-    more: dict[str, str] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=lambda: source(SHOP))
     """Further environment variables of all processes."""
+    service: Mapping[str, str] = field(default_factory=dict)
+    """Those of the service alone."""
+    watch: dict[str, str] = field(default_factory=dict)
+    """Those of the watch alone."""
     url: str = ""
     """Of the service; empty without one."""
     watch_port: int = 0
+    days: DriftWorld = field(init=False)
+    """The days that a shop was served; of worlds without a service alone."""
 
     @property
     def home(self) -> Path:
@@ -57,13 +95,7 @@ class World:
 
     def run(self, *words: str, failing: bool = False) -> str:
         """Run a command to its end and return what it prints."""
-        done = subprocess.run(
-            [str(BIN / words[0]), *words[1:]],
-            cwd=self.home, env=environment(self.home, self.more), capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode and not failing:
-            raise RuntimeError(f"{' '.join(words)} failed:\n{(done.stderr or done.stdout)[-2_000:]}")
-        return done.stdout.strip()
+        return _run(self.home, self.more, *words, failing=failing)
 
     def start(self, *words: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a command that ends with the world."""
@@ -79,12 +111,22 @@ class World:
     def serve(self, *words: str) -> Service:
         """Start a service, and return it once it is ready."""
         port = free_port()
-        process = self.start(*words, "--port", str(port))
+        process = self.start(*words, "--port", str(port), more=self.service)
         service = Service(process, port, self.home / "processes.log")
         self.stack.callback(service.close)
         service.wait()
         self.url = service.url
         return service
+
+
+def _run(home: Path, more: Mapping[str, str], *words: str, failing: bool = False) -> str:
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]],
+        cwd=home, env=environment(home, more), capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode and not failing:
+        raise RuntimeError(f"{' '.join(words)} failed:\n{(done.stderr or done.stdout)[-2_000:]}")
+    return done.stdout.strip()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -100,7 +142,7 @@ def serve_faulty(world: World) -> None:
     """Serve the model that fails on demand, with limits where the fault needs them."""
     if world.fault.name == "disk":
         world.stack.enter_context(mounted(world.home, "300m"))
-    make_shop_home(world.home)
+    make_shop_home(world.home, config=SHOP)
     prepare_faulty(world)
     before = "ulimit -n 1024"
     if world.fault.name in LIMITS:
@@ -120,14 +162,44 @@ def serve_shipped(world: World) -> None:
     world.start("tastemaker", "ship", "--follow")
 
 
-def run_shop(world: World) -> None:
+def run_shop(world: World, shop: ShopConfig = SHOP) -> None:
     """Make a home in which all assets ran, without a service."""
-    make_shop_home(world.home)
-    world.more |= {
-        "TASTEMAKER_MODELS__ENABLED": "popularity,ranker",
-        "TASTEMAKER_MODELS__RANKER": json.dumps(small_shop.RANKER),
-    }
-    world.run("tastemaker", "run")
+    world.more |= source(shop) | MODELS
+    copy_home(_ran(shop), world.home)
+
+
+@cache
+def _ran(shop: ShopConfig) -> Path:
+    """Return such a home, which is deleted with this process. A run takes a minute."""
+    folder = Path(tempfile.mkdtemp(prefix="tastemaker-faults-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = folder / "home"
+    make_shop_home(home, config=shop)
+    _run(home, source(shop) | MODELS, "tastemaker", "run")
+    return home
+
+
+def run_shop_before(world: World) -> None:
+    """Do the same on the day before, so that the shop's newest day is still to be delivered."""
+    run_shop(world, SHOP.model_copy(update={"n_days": SHOP.n_days - 1}))
+
+
+def run_closed_shop(world: World) -> None:
+    """Do the same where the shop closed long ago, and measure what a version loses with its age.
+
+    Many items are launched and withdrawn, so that a version loses much.
+    """
+    closed = SHOP.model_copy(
+        update={
+            "items_launched_per_day": 0.03,
+            "items_withdrawn_per_day": 0.03,
+            "n_days": SHOP.n_days + CLOSED_DAYS,
+            "dated": TODAY - timedelta(days=SHOP.n_days + CLOSED_DAYS),
+            "shifts": (Shift(kind="closed", day=SHOP.n_days),),
+        }
+    )
+    run_shop(world, closed)
+    world.run("tastemaker", "learning-curve", "popularity", "--weeks", "2")
 
 
 def serve_ranker(world: World) -> None:
@@ -139,7 +211,7 @@ def serve_ranker(world: World) -> None:
 
 def serve_bandit(world: World) -> None:
     """Serve a bandit, with its learner."""
-    make_shop_home(world.home, ["thompson"])
+    make_shop_home(world.home, ["thompson"], config=SHOP)
     world.more |= {
         "TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": "5",
         "TASTEMAKER_LEARNING__POLL_SECONDS": "1",
@@ -151,7 +223,7 @@ def serve_bandit(world: World) -> None:
 
 def control_experiment(world: World) -> None:
     """Run an experiment of two versions of the model `faulty`, by a controller and its guard."""
-    make_shop_home(world.home)
+    make_shop_home(world.home, config=SHOP)
     prepare_faulty(world)
     champion = newest(world)
     prepare_faulty(world)
@@ -173,20 +245,44 @@ def newest(world: World) -> str:
 
 
 def orchestrate(world: World) -> None:
-    """Run all assets, start Dagster's daemon, and serve a model."""
+    """Run all assets, start Dagster's daemon, and serve a model.
+
+    The nightly job is late, and the daemon silent, soon after what is healthy here.
+    """
     run_shop(world)
-    world.serve("tastemaker", "serve", "popularity")
+    ran_at = time.time()
     world.more |= {"DAGSTER_HOME": str(world.home / "dagster")}
     world.start("dagster-daemon", "run", "-m", "tastemaker_pipelines.definitions")
+    world.serve("tastemaker", "serve", "popularity")
+    until(lambda: _observes(world), "the daemon does not report its queue")
+    world.watch |= {
+        "TASTEMAKER_ALERTS__JOB_LATE__ABOVE_SECONDS": str(time.time() - ran_at + LATE_SECONDS),
+        "TASTEMAKER_ALERTS__ORCHESTRATOR_SILENT__ABOVE_SECONDS": str(DAEMON_SECONDS),
+    }
+
+
+def _observes(world: World) -> bool:
+    """Return whether the daemon has reported its queue."""
+    engine = open_engine(Settings(home=world.home).metadata_url)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(queue_lengths)).first() is not None
+    finally:
+        engine.dispose()
 
 
 def orchestrate_runs(world: World) -> None:
     """Do the same, with runs that have begun."""
     orchestrate(world)
     settings = Settings(home=world.home)
-    for _ in range(2):
+    for _ in range(settings.orchestrator.max_concurrent_runs):
         launch(world)
-    until(lambda: any(processes("run_hang", settings, world.url)), "no run begins")
+    until(
+        lambda: (
+            len(list(processes("run_hang", settings, world.url))) == settings.orchestrator.max_concurrent_runs
+        ),
+        "the runs do not begin",
+    )
 
 
 def launch(world: World) -> None:
@@ -202,7 +298,7 @@ def launch_more(world: World) -> None:
 
 def execute(world: World) -> None:
     """Make a queue of Celery's on a real Redis, and start what stands for a worker of it."""
-    make_shop_home(world.home)
+    make_shop_home(world.home, config=SHOP)
     world.serve("tastemaker", "serve", "popularity")
     _, url = world.stack.enter_context(servers.redis())
     world.more |= {"CELERY_BROKER_URL": url, "TASTEMAKER_WATCH__CELERY__QUEUES": QUEUE}
@@ -219,26 +315,24 @@ def fill_queue(world: World) -> None:
         client.lpush(QUEUE, *[f"task {number}" for number in range(200)])
 
 
-def deliver(kind: str, size: float = 1.0) -> Callable[[World], None]:
-    """Return what keeps the shop open for one more day with a shift, and runs all assets."""
+def deliver(kind: ShiftKind, size: float = 1.0) -> Callable[[World], None]:
+    """Return what delivers the shop's newest day with a shift, and runs all assets."""
 
     def run(world: World) -> None:
-        day = CONFIG.n_days
-        options = CONFIG.model_dump(mode="json", exclude_defaults=True) | {
-            "n_days": day + 1, "shifts": [{"kind": kind, "day": day, "size": size}],
-        }  # fmt: skip
-        world.more["TASTEMAKER_SOURCE__OPTIONS"] = json.dumps(options)
+        shift = Shift(kind=kind, day=SHOP.n_days - 1, size=size)
+        world.more |= source(SHOP.model_copy(update={"shifts": (shift,)}))
         world.run("tastemaker", "run", failing=True)
 
     return run
 
 
-def run_steps(select: str, after_seconds: float) -> Callable[[World], None]:
-    """Return what lets the fault last for a while, and runs assets then."""
+def run_later(seconds: float, *commands: tuple[str, ...]) -> Callable[[World], None]:
+    """Return what lets the fault last for a while, and runs commands then, which may fail."""
 
     def run(world: World) -> None:
-        time.sleep(after_seconds)
-        world.run("tastemaker", "run", "--select", select, failing=True)
+        time.sleep(seconds)
+        for words in commands:
+            world.run(*words, failing=True)
 
     return run
 
@@ -272,7 +366,7 @@ def watch(world: World, settings: Mapping[str, str], *, windows: bool) -> None:
     if world.url:
         more["TASTEMAKER_WATCH__TARGETS"] = world.url
     path = [str(ROOT / "tests"), *filter(None, [world.more.get("PYTHONPATH")])]
-    more |= {"PYTHONPATH": os.pathsep.join(path), **settings}
+    more |= {"PYTHONPATH": os.pathsep.join(path), **world.watch, **settings}
     world.start(sys.executable, "-m", "support.short_waits", *["--windows"][: int(windows)], more=more)
 
 
