@@ -83,7 +83,7 @@ ALL_DAY = {
 }  # fmt: skip
 """Rules that call by day alone call now."""
 MANY_WAITING = ("--rate", "60", "--at-once", "1000")
-"""Visits whose events are not acknowledged go on until they give up."""
+"""A visit whose events are not acknowledged lasts until it gives up."""
 EXPERIMENT = Scenario(seconds=240.0, world=worlds.control_experiment)
 RANKER = Scenario(BRISK, 150.0, world=worlds.serve_ranker, windows=True)
 SHIP = ("tastemaker", "ship")

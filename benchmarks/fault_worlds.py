@@ -50,17 +50,20 @@ QUEUE = "dagster"
 TODAY = datetime.now(UTC).date()
 SHOP = CONFIG.model_copy(update={"dated": TODAY - timedelta(days=CONFIG.n_days)})
 """A shop whose newest day is yesterday."""
-MODELS = {
-    "TASTEMAKER_MODELS__ENABLED": "popularity,ranker",
-    "TASTEMAKER_MODELS__RANKER": json.dumps(small_shop.RANKER),
-}
-"""Environment variables: the models that take part where all assets run."""
 CLOSED_DAYS = 60
 """How long a shop that closed has delivered nothing."""
 DAEMON_SECONDS = 120.0
 """After which a daemon of Dagster's that does not report is silent here: its reports are read each minute."""
 LATE_SECONDS = 90.0
 """Seconds from the begin of traffic to the time at which a job is late here."""
+
+
+def taking_part(models: str) -> dict[str, str]:
+    """Return the environment variables that name the models that take part where all assets run."""
+    return {
+        "TASTEMAKER_MODELS__ENABLED": models,
+        "TASTEMAKER_MODELS__RANKER": json.dumps(small_shop.RANKER),
+    }
 
 
 def source(shop: ShopConfig) -> dict[str, str]:
@@ -162,20 +165,20 @@ def serve_shipped(world: World) -> None:
     world.start("tastemaker", "ship", "--follow")
 
 
-def run_shop(world: World, shop: ShopConfig = SHOP) -> None:
+def run_shop(world: World, shop: ShopConfig = SHOP, models: str = "popularity,ranker") -> None:
     """Make a home in which all assets ran, without a service."""
-    world.more |= source(shop) | MODELS
-    copy_home(_ran(shop), world.home)
+    world.more |= source(shop) | taking_part(models)
+    copy_home(_ran(shop, models), world.home)
 
 
 @cache
-def _ran(shop: ShopConfig) -> Path:
+def _ran(shop: ShopConfig, models: str) -> Path:
     """Return such a home, which is deleted with this process. A run takes a minute."""
     folder = Path(tempfile.mkdtemp(prefix="tastemaker-faults-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     home = folder / "home"
     make_shop_home(home, config=shop)
-    _run(home, source(shop) | MODELS, "tastemaker", "run")
+    _run(home, source(shop) | taking_part(models), "tastemaker", "run")
     return home
 
 
@@ -198,7 +201,7 @@ def run_closed_shop(world: World) -> None:
             "shifts": (Shift(kind="closed", day=SHOP.n_days),),
         }
     )
-    run_shop(world, closed)
+    run_shop(world, closed, "popularity")
     world.run("tastemaker", "learning-curve", "popularity", "--weeks", "2")
 
 

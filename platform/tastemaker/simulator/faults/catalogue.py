@@ -196,7 +196,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         Fault(
             "erasure_forgotten", "request", ("erasure_overdue",),
-            "a request to erase a user, whom no one has, is open after its deadline",
+            "a request to erase a user who does not exist is open after its deadline",
         ),
     )
 }  # fmt: skip
