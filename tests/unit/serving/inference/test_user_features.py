@@ -107,6 +107,54 @@ def test_what_is_no_longer_fresh_is_read_again(store: Store, make: Make) -> None
     assert features.users(["ann"]).tolist() == [[3.0, 2.0]]
 
 
+def test_what_expires_soon_is_read_ahead_and_no_request_waits(
+    store: Store, make: Make, counted: Counter[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_features, "AHEAD", 1.0)
+    features = make()
+    assert features.users(["ann", "bobby"]).tolist() == [[3.0, 1.0], [5.0, 1.0]]
+    store.go.clear()
+    for _ in range(3):
+        assert features.users(["ann", "bobby"]).tolist() == [[3.0, 1.0], [5.0, 1.0]]
+    store.go.set()
+    end = time.monotonic() + PATIENT
+    while features.users(["ann"]).tolist() != [[3.0, 2.0]] and time.monotonic() < end:
+        time.sleep(0.001)
+    assert store.asked[:2] == [["ann", "bobby"], ["ann", "bobby"]]
+    assert counted["read"] == 2
+    assert counted.keys() == {"read", "cached"}
+
+
+def test_reads_ahead_are_pooled(store: Store, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_features, "AHEAD", 1.0)
+    monkeypatch.setattr(user_features, "AHEAD_SECONDS", PATIENT)
+    features = make()
+    features.users(["ann", "bobby"])
+    features.users(["ann"])
+    features.users(["bobby"])
+    features.users(["ann"])
+    features._ahead_at = 0.0
+    end = time.monotonic() + PATIENT
+    while len(store.asked) < 3 and time.monotonic() < end:
+        features.users(["bobby"])
+        time.sleep(0.001)
+    assert store.asked[1] == ["ann"]
+    assert sorted(store.asked[2]) == ["ann", "bobby"]
+
+
+def test_nothing_is_read_ahead_from_a_store_that_fails(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_features, "AHEAD", 1.0)
+    features = make()
+    features.users(["ann"])
+    store.down = True
+    features.users(["eve"])
+    assert features.users(["ann"]).tolist() == [[3.0, 1.0]]
+    assert features._ahead is None
+    assert store.asked == [["ann"], ["eve"]]
+
+
 def test_the_oldest_are_forgotten(store: Store, make: Make) -> None:
     features = make(size=2)
     for user in ("a", "b", "c"):
