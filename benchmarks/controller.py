@@ -3,11 +3,13 @@
     python benchmarks/controller.py              rounds of six seconds
     python benchmarks/controller.py --smoke      shows that it runs
 
-A personal top-10 by dot product over 4,000 items, every answer logged durably, one worker each. The
-controller decides in an A/A experiment whose variants are two services of the same version, so each answer
-is assigned, forwarded over a Unix socket and checked. Rounds of wrk go from the one to the other: read the
-ratios. Latency is that of people who look at their lists for a while (`loads`), at half of the controller's
-own maximum for both. Then, without a server: what one forwarded request costs with this client and aiohttp's.
+A personal top-10 by dot product over 4,000 items, user features read from the online store (remembered for
+30 s, as by default), every answer logged durably, one worker each, kept to a processor
+(`serving.pin_workers`). The controller decides in an A/A experiment whose variants are two services of the
+same version, so each answer is assigned, forwarded over a Unix socket and checked. Rounds of wrk go from the
+one to the other: read the ratios. Latency is that of people who look at their lists for a while (`loads`), at
+half of the controller's own maximum for both. Then, without a server: what one forwarded request costs with
+this client and aiohttp's.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import click
 import psutil
 from loads import Flood, Paced, flood, paced, ratios
 from serving import BINARIES, HERE, Server, server
-from serving_shop import N_USERS, PROBLEM, install_plugin, make_home
+from serving_shop import N_USERS, PROBLEM, fill_features, install_plugin, make_home
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -119,6 +121,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     """Make a home with a version and a plan; return the servers' environment."""
     plugins, home = install_plugin(folder / "plugins"), folder / "home"
     make_home(home, N_ITEMS, index=False)
+    fill_features(home)
     problem = PROBLEM.model_dump_json(exclude_defaults=True)  # JSON is YAML; the guard reads it
     (folder / "problem.yaml").write_text(problem, "utf-8")
     (version,) = (path.name for path in (home / "artifacts" / "factors").iterdir() if path.is_dir())
@@ -141,6 +144,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     return kept | {
         "PYTHONPATH": f"{plugins}{os.pathsep}{HERE}",
         "TASTEMAKER_HOME": str(home),
+        "TASTEMAKER_SERVING__PIN_WORKERS": "True",
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONWARNINGS": "ignore",

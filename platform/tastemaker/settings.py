@@ -181,8 +181,8 @@ class ServingSettings(_Section):
     """Host names, without port, that requests may use while there is no API key, besides localhost and the
     service's own address: those of a proxy or a container."""
     pin_workers: bool = False
-    """Whether each worker is pinned to a processor of its own. This is faster if the processors are used by
-    the service only, and slower if other programs or containers use them, too."""
+    """Whether each worker is pinned to a processor, of its own while there are any. This is faster if the
+    processors are used by services only, and may be slower if other programs or containers use them, too."""
 
 
 class PrivacySettings(_Section):

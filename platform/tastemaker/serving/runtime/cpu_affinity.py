@@ -9,7 +9,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from itertools import product
 from pathlib import Path
+
+MAX_SHARING = 16
+"""The most workers that keep to one processor."""
 
 logger = logging.getLogger("tastemaker.serving")
 _held: list[int] = []
@@ -17,13 +21,14 @@ _held: list[int] = []
 
 
 def pin_to_core(locks: Path) -> int | None:
-    """Move all threads of this process to a processor that no other worker keeps to, and return its number.
+    """Move all threads of this process to a processor with a free place, and return its number.
 
-    `locks`: a folder that all services of the machine share. None, and nothing is moved, if every processor
-    is taken or the system can't do it (Linux can).
+    One place of each processor is taken before a second of any. `locks`: a folder that all services of the
+    machine share. None, and nothing is moved, if every place is taken or the system can't do it (Linux can).
     """
-    for number in sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ():
-        if _take(locks / f"tastemaker-processor-{number}.lock"):
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ()
+    for place, number in product(range(MAX_SHARING), allowed):
+        if _take(locks / f"tastemaker-processor-{number}-{place}.lock"):
             for thread in os.listdir("/proc/self/task"):
                 os.sched_setaffinity(int(thread), {number})
             return number

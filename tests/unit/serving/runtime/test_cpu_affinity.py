@@ -1,4 +1,4 @@
-"""A worker on a processor of its own."""
+"""A worker that keeps to one processor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from support.child_processes import ended
+from tastemaker.serving.runtime.cpu_affinity import MAX_SHARING
 
 pytestmark = [
     pytest.mark.processes,
@@ -38,15 +41,17 @@ def started(locks: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_each_worker_has_a_processor_of_its_own_while_there_are_any(tmp_path: Path) -> None:
+def test_workers_share_the_processors_evenly(tmp_path: Path) -> None:
     processors = sorted(os.sched_getaffinity(0))
-    workers = [started(tmp_path) for _ in range(len(processors) + 1)]
-    with ended(*workers):
-        said = [json.loads(worker.stdout.readline()) for worker in workers if worker.stdout]
-    pinned = [(number, allowed) for number, allowed in said if number is not None]
-    assert sorted(number for number, _ in pinned) == processors
-    assert all(allowed == [[number], [number]] for number, allowed in pinned), "all of their threads"
-    assert [allowed for number, allowed in said if number is None] == [[processors, processors]]
+    said = []
+    with ExitStack() as running:
+        for _ in range(2 * len(processors)):
+            worker = started(tmp_path)
+            running.enter_context(ended(worker))
+            assert worker.stdout
+            said.append(json.loads(worker.stdout.readline()))
+    assert [number for number, _ in said] == processors + processors
+    assert all(allowed == [[number], [number]] for number, allowed in said), "all of their threads"
 
 
 def test_a_processor_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> None:
@@ -59,8 +64,8 @@ def test_a_processor_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> 
 
 
 def test_locks_of_others_are_left_alone(tmp_path: Path) -> None:
-    for number in os.sched_getaffinity(0):
-        (tmp_path / f"tastemaker-processor-{number}.lock").symlink_to(tmp_path / "elsewhere")
+    for number, place in product(os.sched_getaffinity(0), range(MAX_SHARING)):
+        (tmp_path / f"tastemaker-processor-{number}-{place}.lock").symlink_to(tmp_path / "elsewhere")
     worker = started(tmp_path)
     with ended(worker):
         assert worker.stdout
