@@ -8,12 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click import ClickException
-from feast import FeatureService
-from feast.repo_config import load_repo_config
 
 from support.feature_lakes import END, filled
 from support.repository import ROOT
@@ -25,6 +23,9 @@ from tastemaker.settings import Settings
 from tastemaker_features import store
 from tastemaker_features.services import model_services
 
+if TYPE_CHECKING:
+    from feast import FeatureService
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
 
 FEATURE_REPO = ROOT / "feature_repo"
@@ -34,6 +35,8 @@ def test_the_yaml_is_the_configuration_of_the_default_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    from feast.repo_config import load_repo_config
+
     written = load_repo_config(FEATURE_REPO, FEATURE_REPO / "feature_store.yaml")
     made = store.repo_config(Settings())
     assert written.model_copy(update={"repo_path": None}) == made

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import numpy as np
 
 from tastemaker.errors import TastemakerError
+from tastemaker.features.feast_import import import_feast
 from tastemaker.plugins.arrays import Float32
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _number(value: Value | None) -> float:
 
 
 def open_reader(settings: Settings) -> FeastReader:
-    """Open a reader of the online store that the settings name. Importing Feast takes seconds."""
+    """Open a reader of the online store that the settings name. Importing Feast takes a second."""
+    import_feast()
     from feast import FeatureStore, RepoConfig
 
     return FeastReader(FeatureStore(config=RepoConfig(**feast_config(settings))))

@@ -86,7 +86,7 @@ class VersionLoader:
             features.close()
 
     def _user_features(self, names: tuple[str, ...]) -> UserFeatures | None:
-        """Return the reader of these columns. The first one imports Feast, which takes seconds."""
+        """Return the reader of these columns. The first one imports Feast, which takes a second."""
         if names and names not in self._features:
             from tastemaker.features.online import open_reader
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tastemaker.errors import TastemakerError
+from tastemaker.features.feast_import import import_feast
 from tastemaker.features.online import USER_VIEW, close_store, feast_config
 from tastemaker.features.snapshots import snapshots
 from tastemaker.settings import Settings
@@ -46,6 +47,7 @@ def altered(name: str, settings: Settings, share: float) -> Iterator[None]:
     Raises:
         TastemakerError: There is no snapshot of the features.
     """
+    import_feast()
     from feast import FeatureStore, RepoConfig
 
     store = FeatureStore(config=RepoConfig(**feast_config(settings)))
