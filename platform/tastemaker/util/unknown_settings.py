@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from pydantic import BaseModel
 
@@ -53,9 +54,12 @@ def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) ->
 
 def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
     """Return a message for a known name behind a mistyped prefix, such as TASTEMAKR_HOME."""
-    for known in (*_names(settings), *OTHERS):
-        prefix = name.upper().removesuffix(known)
-        if prefix != name.upper() and closest(prefix, [PREFIX], cutoff=0.9):
+    upper, all_known = name.upper(), (*_names(settings), *OTHERS)
+    if not upper.endswith(all_known):  # nearly all variables, and this is read at each start
+        return []
+    for known in all_known:
+        prefix = upper.removesuffix(known)
+        if prefix != upper and closest(prefix, [PREFIX], cutoff=0.9):
             return [f"{name}: there is no such variable; did you mean {PREFIX}{known}?"]
     return []
 
@@ -91,14 +95,15 @@ def _meant(own: str, settings: type[BaseModel]) -> str | None:
     return None if guess is None else plain.get(guess, guess)
 
 
-def _names(settings: type[BaseModel]) -> list[str]:
+@cache
+def _names(settings: type[BaseModel]) -> tuple[str, ...]:
     """Return every setting as the environment writes it, such as SOURCE__NAME."""
     names = []
     for field in settings.model_fields:
         section = _section(settings, field)
         names.append(field.upper())
         names += [f"{field}__{name}".upper() for name in (section.model_fields if section else ())]
-    return names
+    return tuple(names)
 
 
 def _section(settings: type[BaseModel], field: str) -> type[BaseModel] | None:
