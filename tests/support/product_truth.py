@@ -44,6 +44,8 @@ class ProductTruth:
     def __init__(self, world: ProductWorld, problem: ProblemSpec, zone: str, closed: float) -> None:
         self.zone, self.closed = ZoneInfo(zone), closed
         self.lists = self._lists(world, problem)
+        self.user_days = {(one.user, one.day, one.group) for one in self.lists}
+        self.sharing = Counter((user, day) for user, day, _ in self.user_days)
         self.active: dict[str, set[date]] = defaultdict(set)
         for rows in world.events().values():
             for row in rows:
@@ -110,11 +112,9 @@ class ProductTruth:
         found["requests", ""] = len(lists), users
         found["impressions", ""] = sum(len(one.items) for one in lists), users
         found["users", ""] = users, users
-        rows = {(one.user, one.day, one.group) for one in self.lists}
-        sharing = Counter((user, day) for user, day, _ in rows)
         days = sum(
-            1 / sharing[user, day]
-            for user, day, whose in rows
+            1 / self.sharing[user, day]
+            for user, day, whose in self.user_days
             if first <= day <= last and is_in(whose, group)
         )
         found["lists_per_user_day", ""] = len(lists) / days, users

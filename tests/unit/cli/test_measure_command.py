@@ -12,6 +12,7 @@ from support.product_homes import ZONE, make_world, write_home
 from tastemaker.cli.measure import measure
 
 
+@pytest.mark.slow
 def test_it_measures_and_prints_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     write_home(home, make_world(90, 34))

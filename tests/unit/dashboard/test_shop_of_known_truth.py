@@ -17,6 +17,8 @@ from support.product_homes import EXPERIMENT, FIRST_DAY, ZONE, ProductWorld, mak
 from tastemaker.dashboard.app import application
 from tastemaker.storage.engine import open_engine
 
+pytestmark = pytest.mark.slow  # a shop of twelve weeks is measured
+
 DAYS = 84
 NOW = datetime.combine(FIRST_DAY + timedelta(days=DAYS), datetime.min.time(), UTC) + timedelta(hours=12)
 DAY = timedelta(days=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ from tastemaker.product.horizons import read_horizons
 from tastemaker.product.retention_metrics import RETENTION
 from tastemaker.product.shop_days import ShopDays
 from tastemaker.settings import Settings
+
+pytestmark = pytest.mark.slow  # each test measures a shop, most of them for a hundred days
 
 Rows = dict[tuple[Any, ...], Any]
 ALL = Group()
@@ -77,6 +79,9 @@ GROUPS = (
 @pytest.mark.parametrize("days", [1, 7, 28, 90])
 def test_engagement_is_that_of_plain_python(shop: Shop, days: int) -> None:
     compared = 0
+    of_window: dict[tuple[Group, date, date], Rows] = defaultdict(dict)
+    for key, row in shop.rows.items():
+        of_window[key[2:]][key[:2]] = row
     for last in (
         shop.until,
         shop.until - timedelta(days=2),
@@ -87,11 +92,7 @@ def test_engagement_is_that_of_plain_python(shop: Shop, days: int) -> None:
         for group in GROUPS:
             expected = shop.truth.engagement(first, last, group)
             names = {name for name, _ in expected} | {"p99_ms"}
-            found = {
-                key[:2]: row
-                for key, row in shop.rows.items()
-                if key[2:] == (group, first, last) and key[0] in names
-            }
+            found = {key: row for key, row in of_window[group, first, last].items() if key[0] in names}
             assert {key for key in found if key[0] != "p99_ms"} == set(expected)
             for key, (value, users) in expected.items():
                 assert found[key].n == users, (key, group, last)

@@ -51,6 +51,7 @@ def test_all_looks_together_reject_as_often_as_promised(spending: object) -> Non
     assert crossing(DAILY, z).total == pytest.approx(0.05, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=8, unique=True), st.booleans())
 def test_looks_need_not_be_equal(times: list[float], two_sided: bool) -> None:

@@ -71,6 +71,7 @@ def test_a_newer_version_waits_for_a_canary_and_begins_after_its_end(
     ]
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_last_step_of_an_open_rollout(home: RolloutHome, traffic: Traffic) -> None:
     promote_best(home.workspace)
     newer = retrained(home)

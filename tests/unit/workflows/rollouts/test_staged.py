@@ -89,6 +89,7 @@ def test_a_sound_version_takes_all_steps_and_leaves_its_units_free(
     begun(home, rollout_homes.add(home.workspace, 3.0, BEST))
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_after_each_write_ends_with_one_promotion(
     home: RolloutHome, traffic: Traffic
 ) -> None:
