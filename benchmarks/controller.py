@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ N_ITEMS = 4_000
 MIN_THROUGHPUT, MAX_P50_MS, MAX_P99_MS = 0.5, 1.0, 3.0
 """Targets: the share of the service's own throughput, and what the controller may add."""
 SERVICE, CONTROLLER = "service", "controller"
-
+START_SECONDS = 120.0
 
 ID = "01a2293b968411e652b6f2dce1612be8"
 
@@ -104,6 +105,7 @@ def measure(folder: Path, effort: Effort) -> tuple[dict[str, list[Flood]], dict[
     own = [str(BINARIES / "bentoml"), "serve", "tastemaker_factors.service:Factors"]
     control = [str(BINARIES / "tastemaker"), "control"]
     with server(own, environment, folder) as service, server(control, environment, folder) as controller:
+        _wait_for_services(controller.port)
         servers = {SERVICE: service, CONTROLLER: controller}
         floods = _floods(servers, folder, *effort.floods)
         for name, each in servers.items():
@@ -149,6 +151,17 @@ def _prepare(folder: Path) -> dict[str, str]:
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _wait_for_services(port: int) -> None:
+    """Wait until both services answer: the controller gives lists as soon as one does."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:
+            if all(one["up"] for one in json.load(reply)["services"]):
+                return
+        time.sleep(0.2)
+    raise click.ClickException(f"not all services answer within {START_SECONDS:.0f} s")
 
 
 def _floods(servers: dict[str, Server], folder: Path, rounds: int, seconds: float) -> dict[str, list[Flood]]:
