@@ -196,10 +196,11 @@ class ModelRules:
         return ConditionResult(records.now >= due, detail, due)
 
     def drift(self, records: AssetRecords) -> ConditionResult:
-        """Compute whether the model's drift report found drift that no training has answered yet.
+        """Compute whether the model's drift report found drift that a training could still answer.
 
         Drift lasts until traffic shows a new version: `automation.drift_trainings` bounds what it may cause
-        until a report is without drift again.
+        until a report is without drift again. On data that the model has learned from, a training would find
+        the same version.
         """
         check = records.of(DRIFT_REPORT).newest_check(DRIFT_CHECK)
         if check is None or check.passed:
@@ -208,19 +209,20 @@ class ModelRules:
         if about is None or about.value != self._plugin.name or since is None:
             return ConditionResult(False, "the drift is of another model")
         began = datetime.fromtimestamp(float(since.value), UTC)  # type: ignore[arg-type]
+        if not records.changed_inputs:
+            return ConditionResult(False, f"since {_minute(began)}; the model has learned from this data")
         most = self._workspace.open().settings.automation.drift_trainings
-        trained = records.of(MODELS, self._plugin.name).made_after(began)
+        trained = records.of(MODELS, self._plugin.name).changes_after(began)
         detail = f"since {_minute(began)}; trained {min(trained, most)} of at most {most} times since"
         return ConditionResult(trained < most, detail)
 
     def min_gap(self, records: AssetRecords) -> ConditionResult:
         """Compute whether the last training is `automation.min_gap_hours` ago.
 
-        Drift does not wait where there is data that the model has not learned from. A run that finds nothing
-        to train counts only if a condition requested it: a reason that no training answers would else start
-        one run after the other.
+        Drift does not wait. A run that finds nothing to train counts only if a condition requested it: a
+        reason that no training answers would else start one run after the other.
         """
-        if records.changed_inputs and self.drift(records).is_met:
+        if self.drift(records).is_met:
             return ConditionResult(True, "drift was found: new data does not wait")
         gap = timedelta(hours=self._workspace.open().settings.automation.min_gap_hours)
         last = max(filter(None, (records.changed_at, records.requested_at)), default=None)

@@ -87,25 +87,28 @@ class AssetRecords:
         return run.create_timestamp.replace(tzinfo=UTC)
 
     @cached_property
-    def changed_at(self) -> datetime | None:
-        """When the data version last changed; None if it never did among the newest materializations."""
+    def changes(self) -> tuple[datetime, ...]:
+        """When the data version changed among the newest materializations, newest first."""
         found = self.instance.fetch_materializations(self.key, limit=_LOOKED_BACK)
         made = [Made(record.event_log_entry) for record in found.records]
-        for newer, older in pairwise(made):
-            if older.data_version != newer.data_version:
-                return newer.at
-        return made[-1].at if 0 < len(made) < _LOOKED_BACK else None
+        changed = [newer.at for newer, older in pairwise(made) if older.data_version != newer.data_version]
+        first = [made[-1].at] if 0 < len(made) < _LOOKED_BACK else []
+        return (*changed, *first)
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When the data version last changed; None if it never did among the newest materializations."""
+        return next(iter(self.changes), None)
+
+    def changes_after(self, since: datetime) -> int:
+        """Return how often the data version changed after a time, among the newest materializations."""
+        return sum(at > since for at in self.changes)
 
     @cached_property
     def requested_at(self) -> datetime | None:
         """When the asset was made last, if a condition requested it; None if something else did."""
         run = None if self.newest is None else self.instance.get_run_by_id(self.newest.run_id)
         return self.newest.at if self.newest and run and BY_CONDITION in run.tags else None
-
-    def made_after(self, since: datetime) -> int:
-        """Return how often the asset was made after a time, up to 50."""
-        wanted = dg.AssetRecordsFilter(asset_key=self.key, after_timestamp=since.timestamp())
-        return len(self.instance.fetch_materializations(wanted, limit=_LOOKED_BACK).records)
 
     def newest_check(self, name: str) -> dg.AssetCheckEvaluation | None:
         """Return the newest result of one of the asset's checks; None if it never ran."""

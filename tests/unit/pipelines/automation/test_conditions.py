@@ -106,9 +106,9 @@ CASES = [
     rests("84 hours until 5 % of 0.2 are lost at 0.02 per week", 84.9, usual, measured()),
     trains("after 84 hours", 85, "stale", usual, measured()),
     rests("trained in time", 160, usual, measured(), trained(80, "one")),
-    trains("drift", 8, "drift", usual, drifted(7.5, since=7)),
-    waits("drift within the gap", 3, "drift", "min_gap", usual, drifted(2.5, since=2)),
-    trains("both within the gap", 3, "new_data drift", usual, landed(2, "two"), drifted(2.5, since=2)),
+    rests("drift of data that it has learned from", 8, usual, drifted(7.5, since=7)),
+    trains("drift with new data", 8, "new_data drift", usual, landed(7, "two"), drifted(7.5, since=7)),
+    trains("drift within the gap", 3, "new_data drift", usual, landed(2, "two"), drifted(2.5, since=2)),
     rests("drift of another model", 8, usual, drifted(7.5, since=7, model="ease")),
     rests("no drift", 8, usual, drifted(7.5, since=None)),
     rests("drift that is over", 9, usual, drifted(7.5, since=7), drifted(8, since=None)),
@@ -139,17 +139,32 @@ def test_drift_trains_once_until_a_report_is_without_it(model: AutomatedModel) -
     def trains(at: float) -> bool:
         return f"backtests/{MODEL}" in model.evaluate(hours(at)).requested
 
+    def lands_and_drifts(at: float, since: float | None) -> None:
+        model.land(hours(at), f"of hour {at}")
+        model.report_drift(hours(at), None if since is None else hours(since))
+
+    def train(at: float, data: float) -> None:
+        model.train(hours(at), f"of hour {data}")
+
+    def drifted(at: float) -> bool:
+        return "drift" in model.evaluate(hours(at)).met
+
     usual(model)
     model.report_drift(hours(24), hours(24))
-    assert trains(25)
-    model.train(hours(26), "one", result="another")
+    assert not drifted(25), "no data is new"
+    model.train(hours(26), "one")
+    lands_and_drifts(27, since=24)
+    assert trains(27.5), "a run that found nothing to train is not a training, and the drift does not wait"
+    train(28, data=27)
     for night in (48, 72):
-        model.report_drift(hours(night), hours(24))
-        assert not trains(night + 1), "the drift lasts until traffic shows the new version"
-    model.report_drift(hours(96), None)
-    assert not trains(97)
-    model.report_drift(hours(120), hours(120))
-    assert trains(121), "it is another drift"
+        lands_and_drifts(night, since=24)
+        assert not drifted(night + 1), "the drift lasts until traffic shows the new version"
+        train(night + 2, data=night)
+    lands_and_drifts(96, since=None)
+    assert not drifted(97)
+    train(98, data=96)
+    lands_and_drifts(120, since=120)
+    assert drifted(121), "it is another drift"
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
@@ -158,10 +173,11 @@ def test_how_often_drift_trains_is_a_setting(most: int, tmp_path: Path) -> None:
     usual(model)
     count = 0
     for day in range(1, 6):
+        model.land(hours(24 * day), f"day {day}")
         model.report_drift(hours(24 * day), hours(24))
         if "drift" in model.evaluate(hours(24 * day + 1)).met:
             count += 1
-            model.train(hours(24 * day + 2), "one", result=f"result {day}")
+        model.train(hours(24 * day + 2), f"day {day}")
     assert count == most
 
 
