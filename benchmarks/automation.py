@@ -18,10 +18,10 @@ import numpy as np
 from automation_days import FIX_DAYS, Played, differences, draw, interval, play_all
 from automation_drift import answer_drift
 from automation_failures import report_failures
-from automation_policies import POLICIES, Automated, Home
+from automation_policies import PATHS, POLICIES, Automated, Home
 from automation_shop import ChangingShop, Size
 
-SMOKE = Size(learned=20, days=2, n_users=80, n_items=40, events_per_day=100.0)
+SMOKE = Size(learned=20, days=2, n_users=80, n_items=40, events_per_day=100.0, lists_per_day=2_000.0)
 POLLS, POLL_SECONDS = 5, 30
 
 
@@ -67,15 +67,17 @@ def failures(launched: int, at_once: int) -> None:
         sys.exit(1)
 
 
-def days(seeds: int, size: Size, out: Path | None, workers: int | None = None) -> None:
+def days(seeds: range, size: Size, path: str, out: Path | None, workers: int | None = None) -> None:
     """Print the true clicks of each policy over simulated days, with paired differences, and draw them."""
     played = []
     click.echo(f"expected clicks per list, mean of {size.days} days")
-    for seed, one in enumerate(play_all(range(seeds), size, workers)):
+    for seed, one in zip(seeds, play_all(seeds, size, path, workers), strict=True):
         played.append(one)
         means = ", ".join(f"{name} {values.mean():.3f}" for name, values in one.clicks.items())
+        ends = ", ".join(f"{n} {state}" for state, n in one.rollouts[POLICIES[-1].name].items())
         click.echo(f"  shop {seed}: {means}; best possible {one.best.mean():.3f}; {one.calendar}")
-    click.echo(f"mean of {seeds} shops and 95 % interval")
+        click.echo(f"    {POLICIES[-1].name}: {ends}")
+    click.echo(f"mean of {len(seeds)} shops and 95 % interval")
     for policy in POLICIES:
         mean, half = interval(np.array([one.clicks[policy.name].mean() for one in played]))
         versions = np.mean([one.versions[policy.name] for one in played])
@@ -106,22 +108,32 @@ def _show_release(played: list[Played]) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("parts", nargs=-1, type=click.Choice(["unchanged", "drift", "failures", "days"]))
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=2), help="Shops 0, 1, ...")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=2), help="How many shops.")
+@click.option(
+    "--first", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the first one."
+)
+@click.option(
+    "--path",
+    default="rollout",
+    show_default=True,
+    type=click.Choice([*PATHS]),
+    help="How versions of the automated policy enter production.",
+)
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="PNG or SVG file of the days.")
-def main(parts: tuple[str, ...], seeds: int, smoke: bool, out: Path | None) -> None:
+def main(parts: tuple[str, ...], seeds: int, first: int, path: str, smoke: bool, out: Path | None) -> None:
     """Measure automated retraining: unchanged nights, drift, failures, and 30 days of a changing shop."""
     warnings.simplefilter("ignore")
     if smoke:
         unchanged(SMOKE)
         failures(0, 3)
-        days(2, SMOKE, None, workers=0)
+        days(range(2), SMOKE, "rollout", None, workers=0)
         return
     measures: dict[str, Callable[[], None]] = {
         "unchanged": lambda: unchanged(Size()),
         "drift": drift,
         "failures": lambda: failures(3, 200),
-        "days": lambda: days(seeds, Size(), out),
+        "days": lambda: days(range(first, first + seeds), Size(), path, out),
     }
     for part in parts or measures:
         measures[part]()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import automation_model
 import numpy as np
-from automation_policies import POLICIES, Home
+from automation_policies import PATHS, POLICIES, Home
 from automation_shop import Calendar, ChangingShop, Size
 from numpy.typing import NDArray
 from scipy.stats import t as student
@@ -34,10 +34,18 @@ class Played(NamedTuple):
     """Expected clicks per list of who knows all tastes, float64[days]."""
     versions: dict[str, int]
     """Policy -> number of versions of all models that were trained."""
+    rollouts: dict[str, dict[str, int]]
+    """Policy -> state at the end -> number of rollouts."""
 
 
-def play(seed: int, size: Size) -> Played:
-    """Let each policy keep a model in service through the days of a seed's shop."""
+def play(seed: int, size: Size, path: str = "rollout") -> Played:
+    """Let each policy keep a model in service through the days of a seed's shop.
+
+    Args:
+        seed: The seed.
+        size: The size of the shop.
+        path: How versions of the automated policy enter production: one of PATHS.
+    """
     warnings.simplefilter("ignore")
     shop = ChangingShop(seed, size)
     with tempfile.TemporaryDirectory(prefix="tastemaker-automation-") as folder:
@@ -45,7 +53,10 @@ def play(seed: int, size: Size) -> Played:
         first = Home(root / "first", root / "events.parquet")
         _deliver(shop, 0, root)
         first.run()
-        policies = [one(first.copy(root / one.__name__)) for one in POLICIES]
+        policies = [
+            one(first.copy(root / one.__name__, PATHS[path if one is POLICIES[-1] else "offline"]))
+            for one in POLICIES
+        ]
         clicks: dict[str, list[float]] = {one.name: [] for one in policies}
         for night in range(size.days):
             if night > 0:
@@ -53,12 +64,13 @@ def play(seed: int, size: Size) -> Played:
             for policy in policies:
                 if night > 0:
                     policy.after(night)
-                clicks[policy.name].append(shop.clicks(night, shop.lists(night, *policy.home.served())))
+                clicks[policy.name].append(policy.serve(shop, night))
         return Played(
             shop.calendar,
             {name: np.array(values) for name, values in clicks.items()},
             np.array([shop.best(night) for night in range(size.days)]),
             {one.name: len(one.home.versions()) for one in policies},
+            {one.name: one.home.rollouts() for one in policies},
         )
 
 
@@ -71,20 +83,23 @@ def _deliver(shop: ChangingShop, night: int, root: Path) -> None:
     shop.deliver(night, root / "events.parquet")
 
 
-def play_all(seeds: Sequence[int], size: Size, workers: int | None = None) -> Iterator[Played]:
+def play_all(
+    seeds: Sequence[int], size: Size, path: str = "rollout", workers: int | None = None
+) -> Iterator[Played]:
     """Yield what became of each seed, in their order.
 
     Args:
         seeds: The seeds.
         size: The size of the shops.
+        path: As in `play`.
         workers: The number of processes; 0: this one; None: one per processor.
     """
     if workers == 0:
-        yield from (play(seed, size) for seed in seeds)
+        yield from (play(seed, size, path) for seed in seeds)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
-        yield from pool.map(partial(play, size=size), seeds)
+        yield from pool.map(partial(play, size=size, path=path), seeds)
 
 
 def interval(values: Floats) -> tuple[float, float]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import automation_model
 import dagster as dg
+from automation_shop import ChangingShop
+from automation_traffic import ROLLOUT, Traffic
 
 from tastemaker.registry import Registry, Version
+from tastemaker.rollouts.store import list_rollouts
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.new_days import new_days_sensor
@@ -21,6 +28,8 @@ from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.run import run
 
 MODELS = ("popularity", automation_model.NAME)
+PATHS: Mapping[str, Mapping[str, Any]] = {"rollout": ROLLOUT, "offline": {"path": "offline"}}
+"""Path into production -> settings of promotion."""
 PROBLEM = """
 name: a shop that changes
 objectives:
@@ -36,7 +45,9 @@ UP_TO_CHAMPION, UP_TO_EVENTS = "+key:champion", "+key:events"
 class Home:
     """A home folder of a changing shop, which reads what upstream has from a file."""
 
-    def __init__(self, folder: Path, events: Path) -> None:
+    def __init__(
+        self, folder: Path, events: Path, promotion: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.folder, self.events = folder, events
         problem = folder / "problem.yaml"
         if not folder.exists():
@@ -47,12 +58,13 @@ class Home:
             problem=problem,
             source=SourceSettings(name="table", path=events),
             models={"enabled": MODELS},
+            promotion=dict(promotion),
         )
 
-    def copy(self, folder: Path) -> Home:
-        """Return a copy of the home in another folder."""
+    def copy(self, folder: Path, promotion: Mapping[str, Any]) -> Home:
+        """Return a copy of the home in another folder, with other settings of promotion."""
         shutil.copytree(self.folder, folder)
-        return Home(folder, self.events)
+        return Home(folder, self.events, promotion)
 
     def run(self, select: str = UP_TO_CHAMPION) -> bool:
         """Materialize assets from what upstream has now, as `tastemaker run` does.
@@ -68,6 +80,11 @@ class Home:
     def versions(self) -> list[Version]:
         """Return the versions of all models that were trained."""
         return Workspace(self.settings).registry.list()
+
+    def rollouts(self) -> Counter[str]:
+        """Return how many versions began to enter production, by the state of it."""
+        workspace = Workspace(self.settings)
+        return Counter(one.state for one in list_rollouts(workspace.engine, workspace.problem.name))
 
     def served(self) -> tuple[Registry, Version]:
         """Return the version that answers, the champion or else the baseline, and where it is."""
@@ -88,6 +105,15 @@ class Policy:
     def after(self, night: int) -> None:
         """Do what the policy does after so many simulated days; the first run was before all policies."""
         raise NotImplementedError
+
+    def serve(self, shop: ChangingShop, night: int) -> float:
+        """Serve the day after a night, and return the expected clicks per list.
+
+        Args:
+            shop: The shop.
+            night: The number of simulated days before.
+        """
+        return shop.clicks(night, shop.lists(night, *self.home.served()))
 
 
 class NeverRetrained(Policy):
@@ -110,7 +136,10 @@ class Weekly(Policy):
 
 
 class Automated(Policy):
-    """The platform's sensors decide what is landed and trained; they are evaluated once per simulated day."""
+    """The platform's sensors decide what is landed and trained; they are evaluated once per simulated day.
+
+    On the path rollout a version enters production by shadow, canary and ramp, as guardrails allow.
+    """
 
     name = "automated"
 
@@ -119,8 +148,16 @@ class Automated(Policy):
         self._landed: str | None = None
         self._evaluated: dg.AssetDaemonCursor | None = None
 
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What the shop's users ask and do."""
+        return Traffic(self.home.settings)
+
     def after(self, night: int) -> None:
         self.poll(night)
+
+    def serve(self, shop: ChangingShop, night: int) -> float:
+        return self.traffic.serve(shop, night) if self.traffic.is_divided else super().serve(shop, night)
 
     def poll(self, days: int = 0) -> int:
         """Evaluate the sensors and carry out what they request, and return the number of runs.

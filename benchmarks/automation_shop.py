@@ -45,6 +45,8 @@ class Size:
     n_users: int = 400
     n_items: int = 200
     events_per_day: float = 700.0
+    lists_per_day: float = 80_000.0
+    """So many that a hundredth of a day's users suffices for the guardrails of the service."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,25 @@ class ChangingShop:
             night: The number of simulated days before.
             lists: int64[n, K], the items of each of `users(night)`; -1 for no item.
         """
+        return float(self.weights(night) @ self.chances(night, lists).sum(axis=1))
+
+    def chances(self, night: int, lists: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the chance of a click on each item of lists: arguments as in `clicks`."""
         day, users = self.size.learned + night, self.users(night)
         catalogue, population = self.shop.on(day)
         shown = lists >= 0
-        pairs = np.repeat(users, lists.shape[1]), np.where(shown, lists, 0).ravel()
-        chance = click_chances(relative_affinity(population, catalogue, *pairs)).reshape(lists.shape)
-        chance *= shown & (catalogue.attraction_on(day) > 0)[np.where(shown, lists, 0)]
-        weights = population.activity[users]
-        return float(weights @ (chance @ examination(lists.shape[1])) / weights.sum())
+        items = np.where(shown, lists, 0)
+        pairs = np.repeat(users, lists.shape[1]), items.ravel()
+        chances = click_chances(relative_affinity(population, catalogue, *pairs)).reshape(lists.shape)
+        offered = shown & (catalogue.attraction_on(day) > 0)[items]
+        found: NDArray[np.float64] = chances * offered * examination(lists.shape[1])
+        return found
+
+    def weights(self, night: int) -> NDArray[np.float64]:
+        """Return the share of each of `users(night)` in the requests of the day."""
+        activity = self.shop.on(self.size.learned + night)[1].activity[self.users(night)]
+        shares: NDArray[np.float64] = activity / activity.sum()
+        return shares
 
     def users(self, night: int) -> NDArray[np.int64]:
         """Return the users of the day after a night."""
