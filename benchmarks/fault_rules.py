@@ -1,6 +1,6 @@
 """Which alert rules fire for a fault of `tastemaker simulate --fault`, and after how long.
 
-    python benchmarks/fault_rules.py                       all of them, about fifty minutes
+    python benchmarks/fault_rules.py                       all of them, about two hours
     python benchmarks/fault_rules.py cpu memory
 
 Real services, controllers, learners and shippers of a simulated shop, real traffic, and a real watch with all
@@ -153,11 +153,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         traffic=CALM, healthy_seconds=120.0, rules=("features_vanished",)
     ),
     "features_missing, shipped": RANKER._replace(
-        windows=False, then=worlds.run_later(30.0, SHIP), fault="features_missing", rules=("feature_nulls",)
+        windows=False, then=worlds.run_later(75.0, SHIP), fault="features_missing", rules=("feature_nulls",)
     ),
     "features_infinite": RANKER,
     "features_wrong": RANKER._replace(
-        windows=False, then=worlds.run_later(20.0, SHIP, ("tastemaker", "data", "skew"))
+        windows=False, then=worlds.run_later(75.0, SHIP, ("tastemaker", "data", "skew"))
     ),
     "items_scarce": Scenario(seconds=150.0),
     "items_withdrawn": Scenario(),

@@ -43,8 +43,9 @@ from tastemaker.workflows.faults.hung_processes import processes
 LIMITS = {
     "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
     "cpu": {"cpu/{}/cpu.cfs_quota_us": "25000", "{}/cpu.max": "25000 100000"},
+    "traffic_gone": {"cpu/{}/cpu.cfs_quota_us": "100000", "{}/cpu.max": "100000 100000"},
 }
-"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor."""
+"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor, one."""
 EXPERIMENT = "faults"
 QUEUE = "dagster"
 TODAY = datetime.now(UTC).date()
@@ -202,6 +203,7 @@ def run_closed_shop(world: World) -> None:
         }
     )
     run_shop(world, closed, "popularity")
+    promote(world, newest(world, "popularity"))
     world.run("tastemaker", "learning-curve", "popularity", "--weeks", "2")
 
 
@@ -228,23 +230,32 @@ def control_experiment(world: World) -> None:
     """Run an experiment of two versions of the model `faulty`, by a controller and its guard."""
     make_shop_home(world.home, config=SHOP)
     prepare_faulty(world)
-    champion = newest(world)
+    promote(world, newest(world, "faulty"))
     prepare_faulty(world)
-    world.run("tastemaker", "models", "promote", champion, "--force", "the champion of a benchmark")
     world.run(
-        "tastemaker", "experiment", "new", EXPERIMENT, "--variant", f"b=faulty@{newest(world)}",
-        "--hypothesis", "no difference", "--planned-units", "2000", "--primary", "ctr_list",
+        "tastemaker", "experiment", "new", EXPERIMENT, "--variant", f"b=faulty@{newest(world, 'faulty')}",
+        "--hypothesis", "no difference", "--planned-units", "2000", "--primary", "reward_per_user",
         "--by", "benchmark",
     )  # fmt: skip
     words = ("--by", "benchmark", "--reason", "a benchmark")
     world.run("tastemaker", "experiment", "ready", EXPERIMENT, *words)
     world.run("tastemaker", "experiment", "start", EXPERIMENT, *words, "--confirm", "aa")
+    for _ in range(3):  # until all users take part
+        world.run(
+            "tastemaker", "experiment", "step", EXPERIMENT, *words,
+            "--confirm", "duration", "--confirm", "guardrails",
+        )  # fmt: skip
     world.serve("tastemaker", "control")
 
 
-def newest(world: World) -> str:
-    """Return the id of the newest version of `faulty`."""
-    return max(path.name for path in (world.home / "artifacts" / "faulty").iterdir() if path.is_dir())
+def promote(world: World, version: str) -> None:
+    """Make a version the champion."""
+    world.run("tastemaker", "models", "promote", version, "--force", "the champion of a benchmark")
+
+
+def newest(world: World, model: str) -> str:
+    """Return the id of the newest version of a model."""
+    return max(path.name for path in (world.home / "artifacts" / model).iterdir() if path.is_dir())
 
 
 def orchestrate(world: World) -> None:
