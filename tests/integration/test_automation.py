@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import SensorInstigatorData
 from sqlalchemy import delete, insert, select
 
 from support import commands
@@ -20,12 +23,12 @@ from support.repository import ROOT
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.storage.tables import retraining_decisions, stalenesses
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.instance import open_instance
+from tastemaker_pipelines.dagster_yaml import WRITTEN
+from tastemaker_pipelines.instance import dagster_home, open_instance
 from tastemaker_pipelines.monitoring.drift_check import drift_result
 from tastemaker_pipelines.training.runs import REASONS
 
 pytestmark = pytest.mark.servers
-POLL_SECONDS = 5
 LIMIT_SECONDS = 120.0
 LOCATION = ROOT / "tests" / "support" / "automation_location.py"
 PROBLEM = """
@@ -41,8 +44,13 @@ path = "events.csv"
 [models]
 enabled = ["{MODEL}"]
 [automation]
-poll_seconds = {POLL_SECONDS}
 min_gap_hours = 0
+"""
+
+LAUNCHER = """
+run_launcher:  # a process per run would spend the test's time on imports
+  module: dagster._core.launcher.sync_in_memory_run_launcher
+  class: SyncInMemoryRunLauncher
 """
 
 
@@ -59,6 +67,8 @@ class Shop:
             source=SourceSettings(name="table", path=home / "events.csv"),
         )
         self.workspace = Workspace(self.settings)
+        config = dagster_home(self.settings) / "dagster.yaml"
+        config.write_text(config.read_text("utf-8").removeprefix(WRITTEN) + LAUNCHER, "utf-8")
 
     def sell(self, days: int) -> None:
         """Write the events of so many days."""
@@ -111,8 +121,12 @@ class Shop:
     @contextmanager
     def automated(self) -> Iterator[None]:
         """Dagster's daemon, which starts a code server."""
-        words = [str(commands.BIN / "dagster-daemon"), "run", "-f", str(LOCATION)]
-        environment = {"DAGSTER_HOME": str(self.home / "dagster"), "PYTHONWARNINGS": "ignore"}
+        words = [sys.executable, "-m", "support.eager_daemon", "run", "-f", str(LOCATION)]
+        environment = {
+            "DAGSTER_HOME": str(self.home / "dagster"),
+            "PYTHONPATH": str(ROOT / "tests"),
+            "PYTHONWARNINGS": "ignore",
+        }
         with (self.home / "daemon.log").open("w") as log:
             process = subprocess.Popen(
                 words,
@@ -139,13 +153,23 @@ class Shop:
 
     def settle(self) -> int:
         """Wait until all runs have ended and the sensors request none; return the number of runs."""
-        runs, since = self.runs(), time.monotonic()
-        while time.monotonic() - since < 2.5 * POLL_SECONDS or not all(run.is_finished for run in runs):
-            time.sleep(0.5)
-            if len(now := self.runs()) != len(runs):
-                since = time.monotonic()
-            runs = now
+        runs, since = self.runs(), time.time()
+        while not self.have_looked(since):
+            time.sleep(0.2)
+            if (now := self.runs()) != runs:
+                runs, since = now, time.time()
         return len(runs)
+
+    def have_looked(self, since: float) -> bool:
+        """Whether each sensor has ended a look that began after this time, and no run is at work."""
+        with open_instance(self.settings) as instance:
+            sensors = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+            looks = [
+                one.instigator_data.last_tick_timestamp or 0.0
+                for one in sensors
+                if isinstance(one.instigator_data, SensorInstigatorData)
+            ]
+            return min(looks, default=0.0) > since and all(run.is_finished for run in instance.get_runs())
 
 
 def test_a_model_is_trained_when_there_is_a_reason_and_only_then(tmp_path: Path) -> None:

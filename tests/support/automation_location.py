@@ -1,6 +1,7 @@
 """A code location of one model whose assets take no time, under the conditions and sensors of the product.
 
-It is loaded by Dagster's code server, in a home folder that the environment names.
+It is loaded by Dagster's code server, in a home folder that the environment names. The sensors look each
+second: the settings allow five and more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import dagster as dg
 
 from tastemaker.data.ingest import land
 from tastemaker.plugins import discovery
+from tastemaker.settings import load_settings
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.data_versions import (
     CONFIG_TAG,
     config_version,
@@ -24,14 +27,16 @@ from tastemaker_pipelines.resources import LazyWorkspace, WorkspaceResource, wor
 
 MODEL = "popularity"
 PLUGIN = discovery.get(MODEL)
-WORKSPACE = LazyWorkspace()
+SETTINGS = load_settings()
+EAGER = SETTINGS.automation.model_copy(update={"poll_seconds": 1})
+WORKSPACE = LazyWorkspace(SETTINGS.model_copy(update={"automation": EAGER}))
 
 
 @dg.asset(group_name="ingestion")
 def events(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The days of the source, landed."""
     opened = workspace.open()
-    land(opened.source, opened.lake)
+    land(Workspace(opened.settings).source, opened.lake)  # runs share a process, and the file changes
     return dg.MaterializeResult(data_version=landed_version(opened.lake, opened.source.name))
 
 
