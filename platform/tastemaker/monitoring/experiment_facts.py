@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 BY_EXPERIMENT = ("experiment",)
 
@@ -31,7 +31,8 @@ RATIO_FAILED = FactFamily(
 )
 STALE = FactFamily(
     "experiment_stale_guardrails",
-    "guardrails of an experiment that runs whose newest check had no current data",
+    "guardrails of an experiment that runs whose newest check had no current data; those that wait for the "
+    "first outcomes of a new epoch are left out while others have data",
     BY_EXPERIMENT,
 )
 CHECKED = FactFamily(
@@ -97,11 +98,47 @@ def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
             ).first()
             mismatch = any(row.guardrail == "sample_ratio" and row.verdict == "harm" for row in newest)
             checked[(one.name,)] = max(times).timestamp()
-            stale[(one.name,)] = float(sum(row.verdict == "stale" for row in newest))
+            silent = {(row.variant, row.guardrail) for row in newest if row.verdict == "stale"}
+            if len(silent) < len(newest) and home.now < _outcomes_due(connection, one):
+                silent &= _had_data(connection, in_force)
+            stale[(one.name,)] = float(len(silent))
             failed[(one.name,)] = float(mismatch or (look is not None and _is_invalid(look)))
     yield CHECKED.gauge(checked)
     yield STALE.gauge(stale)
     yield RATIO_FAILED.gauge(failed)
+
+
+def _had_data(connection: Connection, in_force: ColumnElement[bool]) -> set[tuple[str, str]]:
+    """Return the variants and guardrails of which a check had data."""
+    from sqlalchemy import select
+
+    from tastemaker.storage.tables import guardrail_checks
+
+    checks = guardrail_checks.c
+    found = select(checks.variant, checks.guardrail).where(in_force, checks.verdict != "stale").distinct()
+    return {(row.variant, row.guardrail) for row in connection.execute(found)}
+
+
+def _outcomes_due(connection: Connection, experiment: Row[Any]) -> datetime:
+    """Return when the first outcomes of the epoch in force should be known: a unit's window and a day later.
+
+    Events come a day later than lists.
+    """
+    from sqlalchemy import func, select
+
+    from tastemaker.storage.tables import Moment, experiment_changes, experiment_plans
+
+    changes, plans = experiment_changes.c, experiment_plans.c
+    began = select(func.min(changes.at, type_=Moment)).where(
+        changes.experiment == experiment.name,
+        changes.epoch == experiment.epoch,
+        changes.to_state == "running",
+    )
+    plan = select(plans.design).where(
+        plans.experiment == experiment.name, plans.revision == experiment.revision
+    )
+    began_at: datetime = connection.execute(began).scalar_one()
+    return began_at + timedelta(days=connection.execute(plan).scalar_one()["window_days"] + 1)
 
 
 def _is_invalid(look: Row[tuple[float | None, str]]) -> bool:

@@ -94,6 +94,7 @@ def test_what_a_person_decided_is_over(home: ExperimentHome, engine: Engine) -> 
 def test_the_newest_check_of_each_guardrail_in_the_epoch_counts(home: ExperimentHome, engine: Engine) -> None:
     check(engine, "fallback_share", "stale")
     check(engine, "fallback_share", "safe")
+    check(engine, "slow_share", "safe")
     check(engine, "slow_share", "stale")
     check(engine, "empty_share", "stale", epoch=7)
     newest = datetime.now(UTC) + timedelta(seconds=5)
@@ -102,6 +103,22 @@ def test_the_newest_check_of_each_guardrail_in_the_epoch_counts(home: Experiment
     assert found["stale_guardrails"] == 1
     assert found["checked_timestamp_seconds"] == newest.timestamp()
     assert found["ratio_failed"] == 0
+
+
+def test_guardrails_that_wait_for_the_first_outcomes_are_not_stale(
+    home: ExperimentHome, engine: Engine
+) -> None:
+    check(engine, "reward_per_user", "stale")
+    assert facts(engine)["stale_guardrails"] == 1, "none has data: no requests come"
+    check(engine, "fallback_share", "safe")
+    assert facts(engine)["stale_guardrails"] == 0, "no window of a user is over yet"
+    window = timedelta(days=home.experiments.get(NAME).design.window_days)
+    almost, due = (datetime.now(UTC) + window + timedelta(hours=hours) for hours in (23, 25))
+    assert fired(engine, almost) & {"experiment_stale"} == set()
+    assert fired(engine, due) & {"experiment_stale"} == {"experiment_stale"}
+    check(engine, "reward_per_user", "safe")
+    check(engine, "reward_per_user", "stale")
+    assert facts(engine)["stale_guardrails"] == 1, "it had data"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +154,7 @@ def fired(engine: Engine, now: datetime | None = None) -> set[str]:
 
 def test_the_rules_read_the_facts(home: ExperimentHome, engine: Engine) -> None:
     assert fired(engine) == set()
+    check(engine, "fallback_share", "safe")
     check(engine, "fallback_share", "stale")
     check(engine, "sample_ratio", "harm")
     assert fired(engine) == {"experiment_stale", "experiment_ratio"}
