@@ -22,7 +22,7 @@ from tastemaker.experiments.analysis.look import Look, look_at
 from tastemaker.experiments.analysis.planner import TrafficPlan, plan_traffic
 from tastemaker.experiments.analysis.unexplained import unexplained
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
-from tastemaker.experiments.lifecycle.epochs import epochs_in_force
+from tastemaker.experiments.lifecycle.epochs import epochs_in_force, planned_looks
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.experiments.plan import Unit
 from tastemaker.problem import ProblemSpec
@@ -94,7 +94,7 @@ class ExperimentLooks:
         with self.engine.connect() as connection:
             experiment = read_experiment(connection, name)
             _check(experiment, self.problem)
-            past = _planned(connection, experiment)
+            past = planned_looks(connection, experiment)
             if past and past[-1].verdict in FINAL:
                 return _stored(connection, past[-1])
             look = self._look(connection, experiment, [one.information for one in past], moment)
@@ -195,15 +195,6 @@ def _check(experiment: Experiment, problem: ProblemSpec) -> None:
             f"{experiment.name} is a shadow: no user saw its answers, so there is no effect on users",
             fix="compare its lists with those that were served: lists and shadow_answers are in the lake",
         )
-
-
-def _planned(connection: Connection, experiment: Experiment) -> Sequence[Row[Any]]:
-    """Return the looks at the epochs in force that could decide."""
-    epochs = epochs_in_force(connection, experiment)
-    mine = select(looks).where(
-        looks.c.experiment == experiment.name, looks.c.is_planned, looks.c.epoch >= epochs.start
-    )
-    return connection.execute(mine.order_by(looks.c.epoch, looks.c.number)).all()
 
 
 def _started_at(connection: Connection, name: str, epochs: range) -> float:

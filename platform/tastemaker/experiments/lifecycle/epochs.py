@@ -6,16 +6,18 @@ assigns all units again, so that those before it have no units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.experiments.plan import EarlierEpoch
-from tastemaker.storage.tables import experiment_plans
+from tastemaker.storage.tables import experiment_plans, looks
 
 
 def earlier_epochs(connection: Connection, experiment: Experiment) -> tuple[EarlierEpoch, ...]:
@@ -43,6 +45,14 @@ def epochs_in_force(connection: Connection, experiment: Experiment) -> range:
     """Return the epochs whose units have the variants that these gave them; arguments as above."""
     earlier = earlier_epochs(connection, experiment)
     return range(earlier[0].epoch if earlier else experiment.epoch, experiment.epoch + 1)
+
+
+def planned_looks(connection: Connection, experiment: Experiment) -> Sequence[Row[Any]]:
+    """Return the looks at the epochs in force that could decide, the first one first; arguments as above."""
+    c = looks.c
+    epochs = epochs_in_force(connection, experiment)
+    mine = c.experiment == experiment.name, c.is_planned, c.epoch >= epochs.start
+    return connection.execute(select(looks).where(*mine).order_by(c.epoch, c.number)).all()
 
 
 def bucket_ranges(design: Design) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from sqlalchemy import Connection, Row, select, update
 
 from tastemaker.stats.group_sequential import stagewise_estimate
-from tastemaker.storage.tables import experiment_forecasts, look_effects, looks
+from tastemaker.storage.tables import experiment_forecasts, look_effects
 
 _ALPHA = 0.05
 _DEVIATIONS = float(ndtri(1 - _ALPHA / 2))
@@ -29,15 +29,15 @@ class MeasuredDifference(NamedTuple):
     """Its standard error over units; None where there is no difference at all."""
 
 
-def store_outcomes(connection: Connection, look: Row[Any], epochs: range) -> None:
+def store_outcomes(connection: Connection, look: Row[Any], planned: Sequence[Row[Any]]) -> None:
     """Store, beside each forecast, what a look measured in the same metric without adjustment.
 
     Args:
         connection: Within the transaction of the decision.
         look: The look that the decision rests on.
-        epochs: Those whose units it counts.
+        planned: The looks that could decide, with this one.
     """
-    earlier = _looks_before(connection, look, epochs)
+    earlier = [one for one in planned if one.information < look.information]
     effects, forecasts = look_effects.c, experiment_forecasts.c
     measured = select(look_effects).where(
         effects.experiment == look.experiment,
@@ -61,13 +61,6 @@ def store_outcomes(connection: Connection, look: Row[Any], epochs: range) -> Non
             )
             .values(outcome=found.value, outcome_error=found.error, look=effect.number)
         )
-
-
-def _looks_before(connection: Connection, look: Row[Any], epochs: range) -> Sequence[Row[Any]]:
-    """Return the looks before that could have ended the experiment, the first one first."""
-    c = looks.c
-    of_epochs = c.experiment == look.experiment, c.epoch >= epochs.start, c.information < look.information
-    return connection.execute(select(looks).where(*of_epochs, c.is_planned).order_by(c.information)).all()
 
 
 def _at_look(effect: Row[Any]) -> MeasuredDifference:

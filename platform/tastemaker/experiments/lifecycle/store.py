@@ -20,7 +20,7 @@ from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
 from tastemaker.experiments.lifecycle.drafts import store_draft
 from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
-from tastemaker.experiments.lifecycle.epochs import epochs_in_force
+from tastemaker.experiments.lifecycle.epochs import epochs_in_force, planned_looks
 from tastemaker.experiments.lifecycle.forced import change_forced
 from tastemaker.experiments.lifecycle.guards import Facts, has_passed_aa, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known, require_versions
@@ -216,7 +216,7 @@ class Experiments:
                 design=design,
             )
             if found in ("ship", "drop") and facts.look is not None:
-                store_outcomes(connection, facts.look, epochs_in_force(connection, experiment))
+                store_outcomes(connection, facts.look, planned_looks(connection, experiment))
             if found not in CLOSING:
                 self._compiler.compile(connection, also=name if found == "ready" else None)
         try:
