@@ -71,17 +71,20 @@ def _once(settings: Settings, as_json: bool, exporter: Exporter | None) -> None:
     from rich.console import Console
 
     from tastemaker.data.lake import Lake
-    from tastemaker.event_log.drain import drain
+    from tastemaker.event_log.drain import Drained, drain
     from tastemaker.event_log.postgres import pull
     from tastemaker.event_log.shipping import open_sink
 
     written: Written | None = None
     with Console(stderr=True).status("shipping") as status:
-        moved = drain(
-            settings.spool,
-            open_sink(settings),
-            progress=lambda done: status.update(f"shipping: {sum(_records(done).values()):,} records"),
-        )
+        shipped = Drained()
+
+        def show(batch: Drained) -> None:
+            nonlocal shipped
+            shipped = shipped.plus(batch)
+            status.update(f"shipping: {sum(_records(shipped).values()):,} records")
+
+        moved = drain(settings.spool, open_sink(settings), progress=show)
         if exporter is not None:
             if settings.log.target == "postgres":
                 pull(settings.log_url, Lake(settings.lake))

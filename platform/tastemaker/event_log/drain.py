@@ -84,7 +84,7 @@ def drain(folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None
     Args:
         folder: The folder that holds the spool.
         sink: Where records go; a lake stands for its `LakeSink`.
-        progress: Called with the total after each batch of `BATCH_RECORDS`.
+        progress: Called after each batch of `BATCH_RECORDS` with the number of its records, by kind.
 
     Returns:
         The number of records moved, by kind.
@@ -98,9 +98,10 @@ def drain(folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None
             sink.put(pending)
             recent.keep(folder, pending)
             forget(path, pending.last)
-            moved = moved.plus(count(pending))
+            batch = count(pending)
+            moved = moved.plus(batch)
             if progress is not None:
-                progress(moved)
+                progress(batch)
     return moved
 
 

@@ -66,7 +66,7 @@ def follow(
     Args:
         settings: Name the spool and the sink.
         stop: Ends the loop.
-        progress: Called after each batch.
+        progress: Called after each batch with the number of its records, by kind.
         on_failure: Called with a message after each attempt that failed.
         export: Copies the lake's log somewhere else, after each drain into it. What it raises as a
             TastemakerError counts as a failure.

@@ -87,9 +87,11 @@ class Loop:
                 self._take(running.pop(future), future)
 
     def _wanted(self, running: int) -> bool:
-        ended = len(self.study.tried())
-        late = self.until is not None and time.monotonic() >= self.until and ended + running > 0
-        return ended + running < self.trials and not late
+        """Return whether another trial begins; the config in use always has one, also after it was lost."""
+        if not running and not self.study.has_base:
+            return True
+        late = self.until is not None and time.monotonic() >= self.until
+        return len(self.study.tried()) + running < self.trials and not late
 
     def _take(self, trial: Trial, future: Future[Measured]) -> None:
         try:

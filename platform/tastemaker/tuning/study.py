@@ -108,6 +108,11 @@ class Study:
         """Return all results, for use after the storage is closed."""
         return Ended(self.tried(), self.known(self._base), self.best)
 
+    @property
+    def has_base(self) -> bool:
+        """Whether the config in use was measured; until then a trial of it runs or waits."""
+        return self.known(self._base) is not None
+
     def is_base(self, params: Params) -> bool:
         """Return whether a config is the one in use."""
         return params == self._base

@@ -262,3 +262,15 @@ def test_requests_drained_by_an_earlier_release_are_read(tmp_path: Path, lake: L
     old = lake.read("requests").drop_columns(["stage", "kind", "session", "diversity"])
     lake.write_day("requests", date(2026, 3, 1), old, part=path.stem)
     assert read_log(lake)["stage"].to_pylist() == [None]
+
+
+def test_progress_has_each_batch_and_they_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drains, "BATCH_RECORDS", 2)
+    spool = Spool(tmp_path / "spool")
+    for number in range(5):
+        spool.offer(record(number))
+    spool.close()
+    batches: list[Drained] = []
+    moved = drain(tmp_path / "spool", Lake(tmp_path / "lake"), progress=batches.append)
+    assert [one.requests for one in batches] == [2, 2, 1]
+    assert moved == Drained(requests=5, impressions=10)

@@ -23,6 +23,7 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.tuning import best_config, report
 from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.plot import draw
+from tastemaker.tuning.search import Loop
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
 from tastemaker.tuning.trial import TrialBench
@@ -232,6 +233,29 @@ def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Eng
     assert abs((second.best or second.tried()[0]).params["aim"] - BEST) < 1
     np.testing.assert_array_equal(run(study("whole"), 15), aims)
     stack.close()
+
+
+@pytest.mark.parametrize("seconds", [None, 1e-9])
+def test_the_config_in_use_is_measured_though_it_was_lost_and_others_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float | None
+) -> None:
+    """Of two workers the one with the first trial dies, after the other has measured enough."""
+    opened = world(tmp_path)
+    monkeypatch.setattr(Loop, "run", lose_the_first_trial)
+    with pytest.raises(TastemakerError, match="no config of aims was measured"):
+        tune(opened, AIMS, trials=3)
+    monkeypatch.undo()
+    found = tune(opened, AIMS, trials=3, seconds=seconds)
+    assert found.base.params == {"aim": 1.0, "side": "wrong"}
+    assert found.base.value is not None
+    assert len(found.trials) == 4
+
+
+def lose_the_first_trial(loop: Loop) -> None:
+    """Run three trials beside the first one, whose process dies."""
+    loop.study.ask()
+    for _ in range(3):
+        loop.study.record(loop.study.ask(), 0.1, 0.1)
 
 
 def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
