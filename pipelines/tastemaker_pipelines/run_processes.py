@@ -2,14 +2,15 @@
 
 Dagster notices that a run's process died only while the server that started it lives. A run of
 `tastemaker run` has none, and its places in pools would stay taken. The process of a run therefore holds the
-lock on a file, which the system releases when the process ends, however it ends.
+lock on a file, which the system releases when the process ends, however it ends. A file is made and locked,
+and removed, under a lock that all processes share: a file without its lock belongs to no process that begins
+or ends.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -17,8 +18,6 @@ import dagster as dg
 from tastemaker.settings import Settings
 from tastemaker.util.file_lock import file_lock
 
-YOUNG_SECONDS = 10.0
-"""How old a file must be: between its creation and its lock it belongs to a living process."""
 REASON = "The process of the run ended without a result: it was killed, or the machine was switched off."
 
 
@@ -28,14 +27,16 @@ def run_process(settings: Settings, run_id: str) -> Iterator[None]:
     path = _folder(settings) / run_id
     with ExitStack() as stack:
         try:
-            stack.enter_context(file_lock(path, wait=False))
+            with _looking(settings):
+                stack.enter_context(file_lock(path, wait=False))
         except BlockingIOError:  # another process of the same run shows it
             yield
             return
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with _looking(settings):
+                path.unlink(missing_ok=True)
 
 
 def end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
@@ -48,12 +49,13 @@ def end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]
     ended = []
     for path in _folder(settings).glob("*"):
         with ExitStack() as stack:
+            stack.enter_context(_looking(settings))
+            if not path.exists():
+                continue  # its process has just ended
             try:
-                if time.time() - path.stat().st_mtime < YOUNG_SECONDS:
-                    continue
                 stack.enter_context(file_lock(path, wait=False))
-            except (BlockingIOError, FileNotFoundError):
-                continue  # its process lives, or has just ended
+            except BlockingIOError:
+                continue  # its process lives
             run = instance.get_run_by_id(path.name)
             if run is not None and not run.is_finished:
                 instance.report_run_failed(run, REASON)
@@ -61,6 +63,11 @@ def end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]
             instance.event_log_storage.free_concurrency_slots_for_run(path.name)
             path.unlink(missing_ok=True)
     return ended
+
+
+def _looking(settings: Settings) -> AbstractContextManager[None]:
+    """Hold the lock under which files are made, removed, or found without their lock."""
+    return file_lock(settings.home / "dagster" / "processes.lock")
 
 
 def _folder(settings: Settings) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 
 import dagster as dg
 import pytest
@@ -13,10 +15,12 @@ import pytest
 from tastemaker.errors import TastemakerError
 from tastemaker.orchestrator_settings import OrchestratorSettings
 from tastemaker.settings import Settings
+from tastemaker.util.file_lock import file_lock
+from tastemaker_pipelines import run_processes
 from tastemaker_pipelines.dagster_yaml import FORMER, WRITTEN
 from tastemaker_pipelines.instance import dagster_home, open_instance
 from tastemaker_pipelines.old_runs import delete_old_runs
-from tastemaker_pipelines.run_processes import REASON, YOUNG_SECONDS, end_lost_runs, run_process
+from tastemaker_pipelines.run_processes import REASON, end_lost_runs, run_process
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 POOL = "training"
@@ -101,20 +105,42 @@ def test_a_run_whose_process_is_gone_has_failed_and_holds_no_place(
     storage = instance.event_log_storage
     storage.initialize_concurrency_limit_to_default(POOL)
     assert storage.claim_concurrency_slot(POOL, lost, "model").is_claimed
-    long_ago = datetime.now().timestamp() - 2 * YOUNG_SECONDS
     processes = settings.home / "dagster" / "processes"
     with run_process(settings, alive):
         (processes / lost).touch()
-        assert end_lost_runs(settings, instance) == [], "its process may just be starting"
-        for one in (lost, alive):
-            os.utime(processes / one, (long_ago, long_ago))
-        assert end_lost_runs(settings, instance) == [lost]
+        assert end_lost_runs(settings, instance) == [lost], "however short ago it began"
         assert end_lost_runs(settings, instance) == []
     statuses = {one.run_id: one.status for one in instance.get_runs()}
     assert statuses == {lost: dg.DagsterRunStatus.FAILURE, alive: dg.DagsterRunStatus.STARTED}
     assert REASON in [entry.message for entry in instance.all_logs(lost)]
     assert storage.claim_concurrency_slot(POOL, alive, "model").is_claimed
     assert list(processes.iterdir()) == []
+
+
+def test_a_process_that_begins_is_not_taken_for_one_that_is_gone(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process looks between the creation of the file and its lock."""
+    begins = run_of(instance, dg.DagsterRunStatus.STARTED)
+    looked: Queue[list[str]] = Queue()
+    look = Thread(target=lambda: looked.put(end_lost_runs(settings, instance)))
+
+    @contextmanager
+    def slow_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+        if path.name == begins and not look.ident:
+            path.parent.mkdir(parents=True)
+            path.touch()
+            look.start()
+            with pytest.raises(Empty):
+                looked.get(timeout=0.2)
+        with file_lock(path, wait=wait):
+            yield
+
+    monkeypatch.setattr(run_processes, "file_lock", slow_lock)
+    with run_process(settings, begins):
+        assert looked.get(timeout=60) == []
+    look.join()
+    assert [one.status for one in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
 
 
 @pytest.mark.processes
