@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,8 +14,8 @@ import pytest
 
 from support import small_shop
 from support.child_processes import ended
+from support.commands import BIN
 from support.home_copies import copy_home
-from support.repository import ROOT
 from support.rollout_homes import RolloutHome, traffic
 from support.servers import free_port
 from support.small_shop import finished
@@ -39,11 +38,11 @@ Found = TypeVar("Found")
 
 @contextmanager
 def started(home: Path, environment: dict[str, str], log: Path, *words: str) -> Iterator[None]:
-    """Run `tastemaker flows` in a session of its own; at the end, kill -9 it and all its children."""
+    """Run a command of tastemaker in a session of its own; at the end, kill -9 it and all its children."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "support.eager_flows", *words],
-            env=environment | {"PYTHONPATH": str(ROOT / "tests")},
+            [str(BIN / "tastemaker"), *words],
+            env=environment,
             cwd=home,
             stdout=output,
             stderr=output,
@@ -112,7 +111,7 @@ def test_flows_continue_after_every_kill(finished: Finished, tmp_path: Path) -> 
     page, subject = PrefectPage(api), f"rollout {rollout}"
 
     def command(*words: str, output: Path = log) -> AbstractContextManager[None]:
-        return started(settings.home, environment, output, *words)
+        return started(settings.home, environment, output, "flows", *words)
 
     with command("server", "--port", str(port), output=prefect_log):
         wait_for(lambda: httpx.get(f"{api}/health").is_success or None, "Prefect server", prefect_log)
