@@ -59,10 +59,11 @@ def workspace_resource(workspace: LazyWorkspace) -> dg.ResourceDefinition:
 
     @dg.resource
     def opened(context: dg.InitResourceContext) -> Iterator[LazyWorkspace]:
-        if context.run is None:
+        if context.run is None or context.instance is None:
             yield workspace
             return
-        with run_process(workspace.open().settings, context.run.run_id), closing(workspace):
+        settings = workspace.open().settings
+        with run_process(settings, context.instance, context.run.run_id), closing(workspace):
             yield workspace
 
     return opened

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
+import dagster as dg
 import pytest
 from sqlalchemy import select
 
-from support import commands, served_homes, small_shop
+from support import commands, pooled_runs, served_homes, small_shop
 from support.bento_servers import running
 from support.child_processes import ended
 from support.small_disks import mounted
@@ -20,6 +25,7 @@ from tastemaker.plugins import discovery
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import backtests, ingested_days, versions
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
@@ -142,3 +148,30 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, undisturb
     assert outcome.success
     assert outcome.steps["landed_events"].facts["days_read"] == 0
     assert figures(settings) == undisturbed
+
+
+def test_a_run_that_waits_for_a_place_gets_that_of_one_that_is_killed(tmp_path: Path) -> None:
+    """No process of Dagster's runs that could notice it."""
+    settings = small_shop.settings(tmp_path / "home")
+    words = [sys.executable, pooled_runs.__file__]
+    holder = subprocess.Popen(
+        words, env=commands.environment(settings.home), stdout=subprocess.PIPE, text=True
+    )
+    ended_ids: Queue[str] = Queue()
+
+    def kill_when_blocked(event: dg.DagsterEvent) -> None:
+        if "blocked by limit for pool" in (event.message or ""):
+            holder.kill()
+
+    def wait() -> None:
+        ended_ids.put(pooled_runs.train(settings, lambda: None, kill_when_blocked))
+
+    with ended(holder):
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == pooled_runs.HELD
+        Thread(target=wait, daemon=True).start()
+        run_id = ended_ids.get(timeout=120)
+        assert holder.wait() == -signal.SIGKILL
+    with open_instance(settings) as instance:
+        statuses = {one.run_id == run_id: one.status for one in instance.get_runs()}
+    assert statuses == {True: dg.DagsterRunStatus.SUCCESS, False: dg.DagsterRunStatus.FAILURE}

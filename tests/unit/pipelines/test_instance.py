@@ -106,7 +106,7 @@ def test_a_run_whose_process_is_gone_has_failed_and_holds_no_place(
     storage.initialize_concurrency_limit_to_default(POOL)
     assert storage.claim_concurrency_slot(POOL, lost, "model").is_claimed
     processes = settings.home / "dagster" / "processes"
-    with run_process(settings, alive):
+    with run_process(settings, instance, alive):
         (processes / lost).touch()
         assert end_lost_runs(settings, instance) == [lost], "however short ago it began"
         assert end_lost_runs(settings, instance) == []
@@ -137,10 +137,21 @@ def test_a_process_that_begins_is_not_taken_for_one_that_is_gone(
             yield
 
     monkeypatch.setattr(run_processes, "file_lock", slow_lock)
-    with run_process(settings, begins):
+    with run_process(settings, instance, begins):
         assert looked.get(timeout=60) == []
     look.join()
     assert [one.status for one in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
+
+
+def test_a_run_of_another_instance_is_left_to_it(settings: Settings, instance: dg.DagsterInstance) -> None:
+    lost = run_of(instance, dg.DagsterRunStatus.STARTED)
+    file = settings.home / "dagster" / "processes" / lost
+    file.parent.mkdir()
+    file.touch()
+    with dg.DagsterInstance.ephemeral() as other:
+        assert end_lost_runs(settings, other) == []
+    assert end_lost_runs(settings, instance) == [lost]
+    assert not file.exists()
 
 
 @pytest.mark.processes
