@@ -32,7 +32,7 @@ class TrainingState(msgspec.Struct, frozen=True):
     reason: str
     requested_at: datetime
     run_id: str | None = None
-    """The orchestrator's run."""
+    """The orchestrator's run; null until it has started."""
     ended_at: datetime | None = None
     detail: str = ""
     """Why it failed, or what it waits for."""

@@ -124,15 +124,18 @@ def _checked(name: str) -> str:
         raise HTTPError(HTTPStatus.BAD_REQUEST, f"name = {name[:100]!r}: {error}", field="name") from None
 
 
-async def _train(report: ReportCall) -> TrainingState:
+async def _train(report: ReportCall) -> Reply:
     """Request trainings of models, which the orchestrator starts; the answer does not wait for them.
 
-    A request with the header Idempotency-Key is stored once, however often it is sent. While no orchestrator
-    runs, the request waits.
+    The path in the header Location says what became of the request; its `run_id` is null until the run has
+    started. A request with the header Idempotency-Key is stored once, however often it is sent. While no
+    orchestrator runs, the request waits.
     """
     assert report.trainings is not None
     order = _read_order(report.body)
-    return await run_in_threadpool(report.trainings.order, report.source, order, report.idempotency_key)
+    state = await run_in_threadpool(report.trainings.order, report.source, order, report.idempotency_key)
+    location = f"{PATH}/train/{state.id}".encode()
+    return Reply(HTTPStatus.ACCEPTED, msgspec.json.encode(state), headers=((b"location", location),))
 
 
 async def _training(report: ReportCall) -> TrainingState:

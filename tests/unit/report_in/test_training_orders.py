@@ -44,7 +44,8 @@ def test_a_request_is_accepted_and_followed(home: Reporting) -> None:
     accepted = order(home, models=["ials"])
     assert accepted.status_code == 202
     made = accepted.json()
-    assert (made["state"], made["models"]) == ("waiting", ["ials"])
+    assert (made["state"], made["models"], made["run_id"]) == ("waiting", ["ials"], None)
+    assert accepted.headers["location"] == f"/api/v1/train/{made['id']}"
     assert "no orchestrator has looked for requests yet" in state(home, made["id"])["detail"]
     record_queue_length(home.engine, QUEUE, 1, datetime.now(UTC))
     assert "within a minute" in state(home, made["id"])["detail"]

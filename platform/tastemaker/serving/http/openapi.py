@@ -108,6 +108,10 @@ _HEADERS = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
+_LOCATION = {
+    "description": "The path that says what became of the request.",
+    "schema": {"type": "string", "format": "uri-reference"},
+}
 
 _REQUEST_ID = {
     "name": "X-Request-Id",
@@ -225,7 +229,9 @@ def _parameters(route: AnyRoute) -> Iterator[dict[str, Any]]:
 
 
 def _success(route: AnyRoute, examples: Examples) -> dict[str, Any]:
-    headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    if route.status == HTTPStatus.ACCEPTED:
+        headers["Location"] = _LOCATION
     if route.response is None:
         content = {route.media: {"schema": {"type": "string" if "text/" in route.media else "object"}}}
     else:
