@@ -72,15 +72,20 @@ def plant_rollouts(engine: Engine, now: datetime, champion: str, before: str) ->
         champion: The version that was promoted.
         before: The champion before it; its later rollout was rolled back.
     """
+    plant_newest(engine, now)
+    plant_rollout(engine, now, champion, ROLLED_OUT, champion_id=before)
+    plant_rollout(engine, now, before, ROLLED_BACK, champion_id=champion)
+    plant_rollout(engine, now, NEWEST, IN_CANARY, champion_id=champion, experiment="rollout-3-steps")
+
+
+def plant_newest(engine: Engine, now: datetime) -> None:
+    """Write the version NEWEST."""
     version = {
         "id": NEWEST, "model": "ranker", "problem": "shop", "content_hash": NEWEST,
         "manifest": {"problem_spec": {"metric": "ndcg"}}, "backtest_id": None,
         "created_at": now - timedelta(hours=54),
     }  # fmt: skip
     put(engine, versions, version)
-    plant_rollout(engine, now, champion, ROLLED_OUT, champion_id=before)
-    plant_rollout(engine, now, before, ROLLED_BACK, champion_id=champion)
-    plant_rollout(engine, now, NEWEST, IN_CANARY, champion_id=champion, experiment="rollout-3-steps")
 
 
 def plant_rollout(

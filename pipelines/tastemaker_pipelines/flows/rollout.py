@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tastemaker.errors import TastemakerError
-from tastemaker.rollouts import store
+from tastemaker.rollouts import store, waiting
 from tastemaker.rollouts.store import Rollout
 from tastemaker.workflows.rollouts import actions, steps
 from tastemaker.workflows.workspace import Workspace
@@ -59,7 +59,8 @@ def _work(workspace: Workspace, rollout: Rollout) -> PendingWork:
     elif rollout.state == "held":
         waits_for = f"a person: tastemaker rollout resume {rollout.id} --reason REASON"
     else:
-        waits_for = "the next step, by its time and its guardrails"
+        changes = store.read_changes(workspace.engine, rollout.id)
+        waits_for = waiting.waits_for(rollout, changes, workspace.settings.promotion)
     return PendingWork(
         flow="rollout",
         number=rollout.id,

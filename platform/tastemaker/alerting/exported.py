@@ -88,6 +88,7 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "reward_per_request": ("model", "window"),
     "reward_per_request_high": ("model", "window"),
     "reward_per_request_low": ("model", "window"),
+    "rollout_due_timestamp_seconds": ("rollout",),
     "run_queue_runs": (),
     "version_data_end_timestamp_seconds": ("model", "version"),
     "version_stale_after_seconds": ("model", "version"),

@@ -20,6 +20,7 @@ from tastemaker.alerting import (
     privacy_rules,
     report_rules,
     request_rules,
+    rollout_rules,
     service_rules,
     watch_rules,
 )
@@ -44,6 +45,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     model_rules.rules,
     report_rules.rules,
     experiment_rules.rules,
+    rollout_rules.rules,
     job_rules.rules,
     privacy_rules.rules,
     machine_rules.rules,

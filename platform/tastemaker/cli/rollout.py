@@ -161,15 +161,19 @@ def roll_back() -> None:
 def _print(workspace: Workspace, found: Rollout, as_json: bool) -> None:
     """Print a rollout with its changes."""
     from tastemaker.rollouts import store
+    from tastemaker.rollouts.waiting import waits_for
 
     changes = store.read_changes(workspace.engine, found.id)
+    waits = waits_for(found, changes, workspace.settings.promotion)
     if as_json:
         from tastemaker.cli.models import print_json
 
         listed = [one._asdict() | {"at": one.at.isoformat(timespec="seconds")} for one in changes]
-        print_json(_as_json(found) | {"changes": listed})
+        print_json(_as_json(found) | {"waits_for": waits or None, "changes": listed})
         return
     click.echo(store.named(found))
+    if waits:
+        click.echo(f"  waits for {waits}")
     click.echo(f"  path      {found.path}: {found.why}")
     click.echo(f"  champion  {found.champion_id or 'none'} at the start")
     if found.experiment is not None:

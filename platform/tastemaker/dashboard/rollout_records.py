@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.rollouts.states import APPROVED, CHECKS, POSSIBLE
+from tastemaker.rollouts.states import CHECKS, POSSIBLE
 from tastemaker.rollouts.store import Rollout, RolloutChange, changes_of
+from tastemaker.rollouts.waiting import waits_for
 
 WORDS = {
     "approval": "not begun",
@@ -78,10 +79,8 @@ def with_changes(reader: DashboardReader, rollouts: Sequence[Rollout]) -> list[R
         rollouts: The rollouts.
     """
     changes = changes_of(reader.engine, [one.id for one in rollouts])
-    needs_approval = reader.settings.promotion.approval
-    return [
-        RolloutRecord(one, mine := changes[one.id], _waits(one, mine, needs_approval)) for one in rollouts
-    ]
+    promotion = reader.settings.promotion
+    return [RolloutRecord(one, mine := changes[one.id], waits_for(one, mine, promotion)) for one in rollouts]
 
 
 def figures_in_words(evidence: Mapping[str, Any]) -> str:
@@ -113,16 +112,3 @@ def unit_of(name: str) -> str:
 
 def _label(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _waits(rollout: Rollout, changes: Sequence[RolloutChange], needs_approval: bool) -> str:
-    """Return what a rollout waits for."""
-    if not rollout.is_open:
-        return ""
-    if rollout.state == "held":
-        return "a person, who resumes or ends it"
-    if rollout.state == "approval":
-        is_approved = any(APPROVED in one.evidence for one in changes)
-        is_asked = needs_approval and not is_approved
-        return "a person, who approves or declines it" if is_asked else f"its start ({changes[-1].reason})"
-    return "its next step, by its time and its guardrails"

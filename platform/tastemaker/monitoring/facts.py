@@ -23,6 +23,7 @@ from tastemaker.monitoring import (
     privacy_facts,
     report_facts,
     reward_facts,
+    rollout_facts,
 )
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 
@@ -45,6 +46,7 @@ SUBJECTS: tuple[Subject, ...] = (
     report_facts.reported_health,
     experiment_facts.experiment_states,
     experiment_facts.experiment_checks,
+    rollout_facts.rollout_steps,
     dependency_facts.changed_dependencies,
     job_facts.jobs,
     job_facts.run_queue,
@@ -84,6 +86,7 @@ FAMILIES = named(
         experiment_facts.CHECKED,
         experiment_facts.STALE,
         experiment_facts.RATIO_FAILED,
+        rollout_facts.DUE,
         dependency_facts.CHANGED,
         job_facts.SUCCEEDED,
         job_facts.FAILED,

@@ -83,14 +83,15 @@ class Move(NamedTuple):
     """The experiment that takes the steps from now on; None: as before."""
 
 
-def open_rollouts(engine: Engine, problem: str) -> list[Rollout]:
-    """Return the rollouts of a problem that have not come to an end, oldest first: at most one.
+def open_rollouts(engine: Engine, problem: str | None = None) -> list[Rollout]:
+    """Return the rollouts that have not come to an end, oldest first: at most one of each problem.
 
     Args:
         engine: The metadata database.
-        problem: The problem's name.
+        problem: Only those of this problem; None: all.
     """
-    return _read_all(engine, rollouts.c.problem == problem, rollouts.c.ended_at.is_(None))[::-1]
+    of_problem = () if problem is None else (rollouts.c.problem == problem,)
+    return _read_all(engine, *of_problem, rollouts.c.ended_at.is_(None))[::-1]
 
 
 def list_rollouts(engine: Engine, problem: str | None = None, most: int | None = None) -> list[Rollout]:

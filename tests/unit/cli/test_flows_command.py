@@ -33,7 +33,7 @@ def test_what_is_pending_is_listed_and_done_once(home: rollout_homes.RolloutHome
     number = steps.begin(home.workspace, home.second.id, "ada", "a better version").id
     listed = {one["flow"]: one for one in json.loads(run("list", "--json").output)}
     [work] = listed["rollout"]["pending"]
-    assert (work["number"], work["waits_for"]) == (number, "the next step, by its time and its guardrails")
+    assert (work["number"], work["waits_for"]) == (number, "its start (a better version)")
     assert f"  {number}  version {home.second.id}: approval" in run("list").output
     done = run("serve", "--local", "--once")
     assert (done.exit_code, "is promoted, by schedule" in done.output) == (0, True)

@@ -36,7 +36,9 @@ def run(*words: str) -> Result:
 def test_a_rollout_is_held_resumed_and_approved(home: RolloutHome) -> None:
     assert run("list").output.startswith(f"1  approval  offline  toy {home.second.id}  ")
     held = run("hold", "1", "--reason", "the sale begins", *BY).output
-    assert held.startswith(f"rollout 1 of version {home.second.id} is held\n")
+    assert held.startswith(
+        f"rollout 1 of version {home.second.id} is held\n  waits for a person, who resumes or ends it\n"
+    )
     assert f"held, by {PERSON}: the sale begins\n" in held
     resumed = json.loads(run("resume", "1", "--reason", "the sale is over", *BY, "--json").output)
     assert (resumed["state"], resumed["changes"][-2]["reason"]) == ("approval", "the sale is over")
@@ -45,6 +47,7 @@ def test_a_rollout_is_held_resumed_and_approved(home: RolloutHome) -> None:
     assert "promoted, by schedule: " in approved
     assert run("list").output == "no rollout is open\n"
     [listed] = json.loads(run("list", "--all", "--json").output)
+    assert json.loads(run("show", "1", "--json").output)["waits_for"] is None
     assert (listed["id"], listed["state"], listed["champion_id"]) == (1, "promoted", home.first.id)
     assert listed["ended_at"] is not None
 

@@ -15,6 +15,7 @@ import redis
 from sqlalchemy import insert, update
 
 from support import served_homes
+from support.planted_rollouts import IN_CANARY, NEWEST, plant_newest, plant_rollout
 from support.repository import ROOT
 from support.request_logs import request
 from tastemaker.alerting.rules import all_rules
@@ -30,6 +31,7 @@ from tastemaker.monitoring.model_facts import stale_after
 from tastemaker.privacy.erasure_requests import ErasureRequests
 from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
+from tastemaker.rollouts.store import Move, read_rollout, record
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import (
@@ -461,6 +463,19 @@ def test_requests_to_erase_a_user_are_overdue_until_they_end(settings: Settings)
     assert exported(settings)["erasure_overdue_requests"] == {(): 1.0}
     requests.decline(late, actor="b", reason="withdrawn")
     assert exported(settings)["erasure_overdue_requests"] == {(): 0.0}
+
+
+def test_the_next_step_of_a_rollout_is_due_until_users_have_its_version(settings: Settings) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    engine = open_engine(settings.metadata_url)
+    plant_newest(engine, now)
+    key = (str(plant_rollout(engine, now, NEWEST, IN_CANARY[:3])),)
+    due = now - timedelta(hours=IN_CANARY[0].hours_ago) + timedelta(hours=24)
+    assert exported(settings)["rollout_due_timestamp_seconds"] == {key: due.timestamp()}
+    rollout = read_rollout(engine, int(key[0]))
+    record(engine, rollout, Move("canary", "1 % of the users have it"), now)
+    assert "rollout_due_timestamp_seconds" not in exported(settings)
+    engine.dispose()
 
 
 @pytest.mark.servers

@@ -203,6 +203,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
+    "rollout_overdue": "a step is overdue after hours, and needs a version that is better than the champion",
     "watchdog": "it fires while nothing is wrong: where it does not, there is no watch",
 }
 """Rule -> why no fault of the simulator makes it fire."""

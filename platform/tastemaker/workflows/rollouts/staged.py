@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
+from tastemaker.experiments.guardrails.running_guard import is_guarded
 from tastemaker.experiments.guardrails.verdicts import MIN_UNITS
 from tastemaker.experiments.lifecycle.states import ActionRefused
 from tastemaker.experiments.shadows import ShadowFigure, measure_shadows
-from tastemaker.rollouts.states import CHECKS, RolloutState
+from tastemaker.rollouts.states import CHECKS, SHADOW_SINCE, RolloutState
 from tastemaker.rollouts.store import Move, Rollout, RolloutChange
+from tastemaker.rollouts.waiting import shadow_since
 from tastemaker.workflows.rollouts import offline, trials
 from tastemaker.workflows.rollouts.designs import (
     canary_design,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from tastemaker.experiments.lifecycle.records import Experiment
     from tastemaker.workflows.workspace import Workspace
 
-SHADOW_SINCE = "shadow_since"
-"""Key of a change's evidence: when the first version of the recipe came into the shadow."""
 _FALLBACK = "fallback_share"
 
 
@@ -56,12 +56,6 @@ def next_move(
     if rollout.state == "shadow":
         return _out_of_shadow(workspace, rollout, changes, now)
     return _with_users(workspace, rollout)
-
-
-def shadow_since(changes: Sequence[RolloutChange]) -> str | None:
-    """Return when the first version of a rollout's recipe came into the shadow; None: none has."""
-    found = (one.evidence[SHADOW_SINCE] for one in reversed(changes) if SHADOW_SINCE in one.evidence)
-    return next(found, None)
 
 
 def _into_shadow(
@@ -92,8 +86,10 @@ def _out_of_shadow(
     fallback = _measured(workspace, shadow_name(rollout.id), now)
     if fallback is None or fallback.users < MIN_UNITS:
         users = 0 if fallback is None else fallback.users
+        is_alone = not is_guarded(workspace.settings.experiments_root)
+        why = ", and no tastemaker control runs that copies requests to it" if is_alone else ""
         return Move(
-            "shadow", f"{MIN_UNITS} users must be answered in the shadow",
+            "shadow", f"{MIN_UNITS} users must be answered in the shadow{why}",
             evidence={SHADOW_SINCE: since.isoformat(), "users": users},
         )  # fmt: skip
     found = _evidence(fallback)

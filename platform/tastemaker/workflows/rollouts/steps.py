@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tastemaker.errors import TastemakerError
 from tastemaker.registry.artifact import verify_version
 from tastemaker.rollouts import store
-from tastemaker.rollouts.states import APPROVED, ENDED
+from tastemaker.rollouts.states import ENDED, SHADOW_SINCE
 from tastemaker.rollouts.store import (
     Move,
     Proposal,
@@ -28,6 +28,7 @@ from tastemaker.rollouts.store import (
     read_changes,
     read_rollout,
 )
+from tastemaker.rollouts.waiting import is_approved, shadow_since
 from tastemaker.util.file_lock import file_lock
 from tastemaker.workflows.rollouts import compared, offline, staged, trials
 from tastemaker.workflows.rollouts.designs import owner_of
@@ -115,10 +116,10 @@ def _made_room(workspace: Workspace, version: Version, now: datetime) -> dict[st
                 fix=f"wait for its end, or: tastemaker rollout decline {one.id} --reason REASON",
             )
         reason = f"version {version.id} of the same recipe is newer and replaces it"
-        since = staged.shadow_since(read_changes(workspace.engine, one.id))
+        since = shadow_since(read_changes(workspace.engine, one.id))
         trials.end_all(workspace, one, owner_of(one.id), reason)
         store.record(workspace.engine, one, Move("failed", reason), now)
-    return {} if since is None else {staged.SHADOW_SINCE: since}
+    return {} if since is None else {SHADOW_SINCE: since}
 
 
 def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) -> Rollout:
@@ -130,7 +131,7 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
         now: The time; None: the current one.
 
     Raises:
-        TastemakerError: There is no such rollout.
+        TastemakerError: There is no such rollout, or a step failed; that is recorded, too.
     """
     moment = now or datetime.now(UTC)
     with alone(workspace):
@@ -138,13 +139,25 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
         while rollout.is_open:
             before = rollout.state
             changes = read_changes(workspace.engine, rollout.id)
-            move = _next_move(workspace, rollout, changes, moment)
-            if move is None or (move.state == before and move.reason == changes[-1].reason):
-                break
-            rollout = store.record(workspace.engine, rollout, move, moment)
+            try:
+                move = _next_move(workspace, rollout, changes, moment)
+            except TastemakerError as error:
+                failed = Move(before, f"the next step failed: {error.problem}")
+                _record_news(workspace, rollout, changes, failed, moment)
+                raise
+            rollout = _record_news(workspace, rollout, changes, move, moment)
             if rollout.state == before:
                 break
     return rollout
+
+
+def _record_news(
+    workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange], move: Move | None, now: datetime
+) -> Rollout:
+    """Record a move unless it is the newest change already, and return the rollout after it."""
+    if move is None or (move.state == rollout.state and move.reason == changes[-1].reason):
+        return rollout
+    return store.record(workspace.engine, rollout, move, now)
 
 
 def _next_move(
@@ -155,7 +168,7 @@ def _next_move(
         return over
     if rollout.state == "held":
         return None
-    if rollout.state == "approval" and workspace.settings.promotion.approval and not _is_approved(changes):
+    if rollout.state == "approval" and workspace.settings.promotion.approval and not is_approved(changes):
         return Move("approval", "a person has to approve it: promotion.approval is set")
     if rollout.path == "offline":
         return offline.next_move(workspace, rollout)
@@ -171,15 +184,11 @@ def awaits_approval(workspace: Workspace, rollout: Rollout) -> bool:
         workspace: The workspace.
         rollout: The rollout.
     """
-    if rollout.state != "approval" or _is_approved(read_changes(workspace.engine, rollout.id)):
+    if rollout.state != "approval" or is_approved(read_changes(workspace.engine, rollout.id)):
         return False
     return workspace.settings.promotion.approval or (
         rollout.path == "experiment" and compared.lacks_aa(workspace)
     )
-
-
-def _is_approved(changes: Sequence[RolloutChange]) -> bool:
-    return any(APPROVED in one.evidence for one in changes)
 
 
 def _ended_elsewhere(

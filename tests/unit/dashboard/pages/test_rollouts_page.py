@@ -113,6 +113,11 @@ def test_a_rollout_has_its_steps_with_figures_and_the_commands_that_are_possible
     [
         (IN_CANARY[:1], "a person, who approves or declines it"),
         (IN_CANARY[:2], "its start (figures read)"),
+        (IN_CANARY[:3], "its next step, which tastemaker flows serve takes from 2026-11-28 05:41 UTC on"),
+        (
+            [*IN_CANARY[:3], PlantedChange(20, "shadow", "the canary can't start yet")],
+            "its next step, which was due at 2026-11-28 05:41 UTC (the canary can't start yet)",
+        ),
         (IN_CANARY, "its next step, by its time and its guardrails"),
         ([*IN_CANARY, PlantedChange(1, "held", "the sale")], "a person, who resumes or ends it"),
     ],

@@ -15,8 +15,9 @@ from support.rollout_homes import BEST, PERSON, Killed, RolloutHome, Traffic, ki
 from tastemaker.errors import TastemakerError
 from tastemaker.registry import Version, champion
 from tastemaker.rollouts import store
+from tastemaker.rollouts.waiting import waits_for
 from tastemaker.storage.tables import guardrail_checks
-from tastemaker.workflows.rollouts import actions, steps
+from tastemaker.workflows.rollouts import actions, steps, trials
 
 SHARES = (20_000, 100_000, 400_000, 1_000_000)
 NOW = datetime.now(UTC)
@@ -67,7 +68,9 @@ def test_a_sound_version_takes_all_steps_and_leaves_its_units_free(
     rollout_id = begun(home)
     assert state_after(home, rollout_id, 23) == "shadow"
     assert state_after(home, rollout_id) == "shadow", "no user was answered yet"
-    assert last(home, rollout_id).reason == "50 users must be answered in the shadow"
+    assert last(home, rollout_id).reason == (
+        "50 users must be answered in the shadow, and no tastemaker control runs that copies requests to it"
+    )
     traffic.shadow(f"rollout-{rollout_id}-shadow")
     name, seen = f"rollout-{rollout_id}", []
     assert state_after(home, rollout_id) == "canary"
@@ -238,9 +241,28 @@ def test_a_canary_waits_for_an_experiment_that_chooses_the_service(
     traffic.shadow(f"rollout-{rollout_id}-shadow")
     home.run_experiment("ranker-2")
     assert state_after(home, rollout_id) == "shadow"
-    assert "2 namespaces: ranker-2 in home and rollout-1 in rollouts" in last(home, rollout_id).reason
+    reason = last(home, rollout_id).reason
+    assert "2 namespaces: ranker-2 in home and rollout-1 in rollouts" in reason
+    assert state_after(home, rollout_id, 30) == "shadow"
+    rollout = store.read_rollout(home.workspace.engine, rollout_id)
+    changes = store.read_changes(home.workspace.engine, rollout_id)
+    due = NOW + timedelta(hours=24)
+    assert waits_for(rollout, changes, home.workspace.settings.promotion) == (
+        f"its next step, which was due at {due:%Y-%m-%d %H:%M} UTC ({reason})"
+    )
     home.workspace.experiments.change("ranker-2", "drop", actor=PERSON, reason="it is over")
     assert state_after(home, rollout_id) == "canary"
+
+
+def test_a_step_that_fails_is_recorded_once(home: RolloutHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = steps.begin(home.workspace, home.second.id, "schedule", "the newest", NOW)
+    monkeypatch.setattr(trials, "versions_of", lambda *_: home.workspace.registry.get("gone"))
+    for hours in (0, 1):
+        with pytest.raises(TastemakerError, match="gone"):
+            state_after(home, rollout.id, hours)
+    _, change = store.read_changes(home.workspace.engine, rollout.id)
+    assert change.state == "approval"
+    assert change.reason.startswith("the next step failed: ")
 
 
 def test_a_rollout_has_no_look_and_a_person_may_not_ship_it_early(
