@@ -7,6 +7,7 @@ and the next version must not wait for users who could carry something over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,20 +65,28 @@ def canary_design(workspace: Workspace, rollout_id: int, champion: Version, vers
 def comparison_design(workspace: Workspace, rollout_id: int, champion: Version, version: Version) -> Design:
     """Return the design of an experiment of the new version against the champion, half and half.
 
-    Its variants are recipes, which are trained again while it runs, unless the two were never trained on data
-    with the same end. Its planned units are those of the log, once `experiment_draft.planned` was asked.
+    Its variants are recipes, which are trained again while it runs, unless both are the same recipe, or were
+    never trained on data with the same end. Its planned units are those of the log, once
+    `experiment_draft.planned` was asked.
     """
     halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
     variants = _variants(halves, champion, version)
     recipes = experiment_draft.as_recipes(workspace, variants)
-    try:
-        versions_of(workspace.registry, version.problem, recipes)
-    except RegistryError:
+    if not _are_comparable(workspace, version.problem, recipes):
         recipes = variants
     return experiment_draft.draft(
         workspace, steps_name(rollout_id), recipes, owner=owner_of(rollout_id),
         hypothesis=_hypothesis(champion, version),
     )  # fmt: skip
+
+
+def _are_comparable(workspace: Workspace, problem: str, recipes: Mapping[str, VariantDesign]) -> bool:
+    """Return whether recipes are different ones, which were trained on data with the same end."""
+    try:
+        found = versions_of(workspace.registry, problem, recipes)
+    except RegistryError:
+        return False
+    return len({one.id for one in found.values()}) == len(recipes)
 
 
 def _design(

@@ -16,6 +16,7 @@ from tastemaker.rollouts import store
 from tastemaker.storage.tables import looks
 from tastemaker.workflows import experiment_draft, experiments
 from tastemaker.workflows.rollouts import actions, steps
+from tastemaker.workflows.rollouts.designs import comparison_design
 
 NOW = datetime.now(UTC)
 
@@ -67,6 +68,15 @@ def test_a_version_that_is_better_is_promoted_with_the_look(home: RolloutHome) -
     assert served(home) == home.second.id
     assert last(home, rollout_id).reason.startswith("experiment rollout-1, look 3: new is better.")
     assert home.workspace.experiments.get(started.name).state == "decided"
+
+
+def test_a_newer_fit_of_the_champion_is_compared_with_it_and_not_with_itself(home: RolloutHome) -> None:
+    newer = rollout_homes.add(home.workspace, 1.0, BEST)
+    variants = comparison_design(home.workspace, 1, home.first, newer).variants
+    assert [(one.recipe, one.version) for one in variants.values()] == [
+        (None, home.first.id),
+        (None, newer.id),
+    ]
 
 
 def test_a_promotion_that_dies_after_each_write_is_made_once(home: RolloutHome) -> None:
