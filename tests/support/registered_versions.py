@@ -61,10 +61,10 @@ def problem(**fields: Any) -> ProblemSpec:
     return ProblemSpec.model_validate({"name": "shop", "objectives": objectives} | fields)
 
 
-def toy(weight: float = 1.0) -> Toy:
+def toy(weight: float = 1.0, kind: type[Toy] = Toy) -> Toy:
     """A fitted model."""
     events = Events(np.zeros(4, np.int32), np.array([0, 1, 1, 2]), np.ones(4, np.float32), np.arange(4))
-    return Toy(ToyConfig(weight=weight)).fit(TrainingData(events, 1, N_ITEMS, end=10))
+    return kind(ToyConfig(weight=weight)).fit(TrainingData(events, 1, N_ITEMS, end=10))
 
 
 def snapshot(end: int = 10) -> Snapshot:
@@ -89,10 +89,11 @@ def add(
     backtest_id: str | None = None,
     spec: ProblemSpec | None = None,
     precompute: Precompute | None = None,
+    kind: type[Toy] = Toy,
 ) -> Version:
     """Register a toy."""
     return registry.add(
-        toy(weight),
+        toy(weight, kind),
         problem=spec or problem(),
         snapshot=snapshot(),
         window=(0, 10),

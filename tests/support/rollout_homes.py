@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from support import experiment_homes, registered_versions
+from support.registered_versions import Toy
 from support.request_logs import fill, request
 from tastemaker.event_log.records import Assignment, Entry, Record, ShadowRecord
 from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
@@ -68,11 +69,13 @@ def make(
     return RolloutHome(workspace, first, second)
 
 
-def add(workspace: Workspace, weight: float, values: np.ndarray, seed: int = 0) -> Version:
-    """Register a toy with a backtest."""
-    backtest = _backtest(workspace, "toy", {"weight": weight}, values, age_days=int(weight) + seed)
+def add(
+    workspace: Workspace, weight: float, values: np.ndarray, seed: int = 0, kind: type[Toy] = Toy
+) -> Version:
+    """Register a toy with a backtest, the more recent the smaller its weight and seed are."""
+    backtest = _backtest(workspace, kind.name, {"weight": weight}, values, age_days=int(weight) + seed)
     return registered_versions.add(
-        workspace.registry, weight=weight, backtest_id=backtest, spec=workspace.problem
+        workspace.registry, weight=weight, backtest_id=backtest, spec=workspace.problem, kind=kind
     )
 
 

@@ -19,7 +19,8 @@ def champion_asset(models: Sequence[str]) -> dg.AssetsDefinition:
         owners=[MODEL_TEAM],
         description=(
             "The version that is served where no model is named: the best model's newest version, "
-            "if it beats the baseline, breaks no guardrail and is not worse than the champion."
+            "if it beats the baseline, breaks no guardrail and is not worse than the champion; else the "
+            "champion's recipe with newer data, unless it is worse than the baseline."
         ),
     )
     def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:

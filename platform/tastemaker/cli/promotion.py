@@ -31,9 +31,9 @@ def promote(version: str, force_reason: str | None, by: str | None, as_json: boo
     """Make VERSION the champion, which `tastemaker serve` serves.
 
     The version must be significantly better than the baseline and not worse than the champion, by backtests
-    on the same users; else it is refused, unless --force gives a reason. A forced promotion freezes
-    automatic promotion. Running services that follow the champion switch within two seconds; the output
-    lists them.
+    on the same users; the champion's recipe with newer data must not be worse than the baseline. Else it is
+    refused, unless --force gives a reason. A forced promotion freezes automatic promotion. Running services
+    that follow the champion switch within two seconds; the output lists them.
 
     \b
     Examples:

@@ -1,7 +1,12 @@
-"""Automatic promotion: after a run the best model that is better than the baseline begins its rollout."""
+"""Automatic promotion: after a run the best model that is better than the baseline begins its rollout.
+
+Where no model may, the champion's recipe with newer data does unless it is worse than the baseline: what
+would stay is the same recipe with older data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from tastemaker.errors import RegistryError, TastemakerError
@@ -9,7 +14,8 @@ from tastemaker.errors import RegistryError, TastemakerError
 if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.evaluation.results import Backtest
-    from tastemaker.registry import Version
+    from tastemaker.registry import Registry, Version
+    from tastemaker.rollouts.states import RolloutPath
     from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.rollouts.paths import PathDecision
     from tastemaker.workflows.workspace import Workspace
@@ -22,17 +28,26 @@ class PromotionResult(NamedTuple):
     """None: no model has been better than the baseline yet; the baseline is served."""
     why: str
     warning: str | None = None
-    """What prevents a change of the champion, such as a freeze."""
+    """What a person has to act on, such as a freeze, or a champion that is worse than the baseline."""
+
+
+class _Candidate(NamedTuple):
+    """Version that may begin its rollout."""
+
+    version: Version
+    reason: str
+    """Why it is this one."""
 
 
 def promote_best(workspace: Workspace) -> PromotionResult:
     """Begin the rollout of the best model's newest version, if it is better than the baseline.
 
     A model that breaches a guardrail is left out. Among models that do not differ significantly, the
-    champion's model is kept, and a version that may be worse than the champion does not replace it. On the
-    path offline the version is the champion at the end of the call. After a forced promotion or a rollback
-    nothing is promoted until someone promotes without force, or ends the freeze. The plan of experiments is
-    compiled again: their recipes may have new versions.
+    champion's model is kept, and a version that may be worse than the champion does not replace it. Where no
+    model may begin, a newer fit of the champion does, unless it is worse than the baseline. On the path
+    offline the version is the champion at the end of the call. After a forced promotion or a rollback nothing
+    is promoted until someone promotes without force, or ends the freeze. The plan of experiments is compiled
+    again: their recipes may have new versions.
     """
     result = _promote_best(workspace)
     workspace.publish_experiments()
@@ -41,47 +56,105 @@ def promote_best(workspace: Workspace) -> PromotionResult:
 
 def _promote_best(workspace: Workspace) -> PromotionResult:
     from tastemaker.registry import champion
-    from tastemaker.workflows.rollouts import offline
-    from tastemaker.workflows.rollouts.paths import decide_path
 
     problem, registry = workspace.problem, workspace.registry
-    current = registry.champion(problem.name)
+    current, board = registry.champion(problem.name), workspace.leaderboard()
     if current and (freeze := registry.frozen(problem.name)):
         why = f"automatic promotion is frozen ({freeze.action}: {freeze.reason})"
-        return PromotionResult(current, why, champion.frozen_said(freeze))
-    board = workspace.leaderboard()
+        result = PromotionResult(current, why, champion.frozen_said(freeze))
+    else:
+        result = _first_begun(workspace, board, current)
+    if current is None or result.version is None or result.version.id != current.id:
+        return result
+    warnings = filter(None, (result.warning, _worse_than_baseline(board, current)))
+    return result._replace(warning="; ".join(warnings) or None)
+
+
+def _first_begun(workspace: Workspace, board: Leaderboard, current: Version | None) -> PromotionResult:
+    """Begin the rollout of the first candidate that may; return the champion after its first steps."""
+    from tastemaker.workflows.rollouts.paths import decide_path, is_same_recipe
+
     model = choose(board, None if current is None else current.model)
+    objections: list[str] = []
+    lacking: str | None = None
     if model is None:
-        return PromotionResult(current, f"no model is better than {problem.baseline} within the guardrails")
-    newest = registry.newest(model, problem=problem.name)
-    if current and current.id == newest.id:
-        return PromotionResult(current, "unchanged: still the best model's newest version")
-    lacking = None if current is None else _evidence(workspace, current)
-    decided = decide_path(workspace, newest)
-    if (objection := offline.objection(workspace, newest, decided.path)) is not None:
-        return PromotionResult(current, objection, lacking)
-    return _rolled_out(workspace, newest, current, decided)
+        objections.append(f"no model is better than {board.problem.baseline} within the guardrails")
+    for candidate in _candidates(workspace.registry, board.problem.name, model, current):
+        version = candidate.version
+        if current is not None and current.id == version.id:
+            return PromotionResult(current, "unchanged: still the best model's newest version")
+        if current is not None and not is_same_recipe(current, version):
+            lacking = _evidence(workspace, current)
+        decided = decide_path(workspace, version)
+        if (objection := _objection(workspace, board, version, decided.path)) is None:
+            return _rolled_out(workspace, candidate, current, decided)
+        objections.append(objection)
+    return PromotionResult(current, "; ".join(objections), lacking)
+
+
+def _candidates(
+    registry: Registry, problem: str, model: str | None, current: Version | None
+) -> Iterator[_Candidate]:
+    """Yield what may replace the champion, in the order in which it is tried.
+
+    Args:
+        registry: The registry.
+        problem: The problem's name.
+        model: The best model; None if none is better than the baseline.
+        current: The champion; None if there is none.
+    """
+    from tastemaker.workflows.promotion_gate import is_newer_fit
+
+    if model is not None:
+        yield _Candidate(registry.newest(model, problem=problem), "it is the best model's newest version")
+    if current is not None and current.model != model:
+        newest = registry.newest(current.model, problem=problem)
+        if is_newer_fit(newest.manifest, current.manifest):
+            yield _Candidate(newest, "it is the champion's recipe with newer data")
+
+
+def _objection(workspace: Workspace, board: Leaderboard, version: Version, path: RolloutPath) -> str | None:
+    """Return why automation may not roll a version out; None if it may."""
+    from tastemaker.rollouts import store
+    from tastemaker.workflows.rollouts import offline
+
+    if (fault := _fault(board, version.model)) is not None:
+        return f"version {version.id} is not promoted: {fault}"
+    if (before := store.refusal(workspace.engine, version.id)) is not None:
+        return f"version {version.id} is not tried again: {before}"
+    return offline.objection(workspace, version, path)
+
+
+def _worse_than_baseline(board: Leaderboard, champion: Version) -> str | None:
+    """Return that the baseline is better than the champion's recipe, if it is, and how to serve it."""
+    from tastemaker.workflows.promotion_gate import figures_of, serve_baseline
+
+    row = next((row for row in board.rows if row.model == champion.model), None)
+    if row is None or row.difference is None or row.verdict != "worse":
+        return None
+    if row.backtest.config != champion.manifest.config:  # the row is of another recipe
+        return None
+    baseline = board.problem.baseline
+    figures = figures_of(row.model, baseline, board.metric, row.difference)
+    return f"the baseline is better than the champion's recipe: {figures}; {serve_baseline(baseline)}"
 
 
 def _rolled_out(
-    workspace: Workspace, version: Version, current: Version | None, decided: PathDecision
+    workspace: Workspace, candidate: _Candidate, current: Version | None, decided: PathDecision
 ) -> PromotionResult:
     """Begin the rollout of a version unless another is open; return the champion after its first steps."""
     from tastemaker.rollouts import store
     from tastemaker.rollouts.states import SCHEDULE
     from tastemaker.workflows.rollouts import steps
 
-    engine = workspace.engine
+    engine, version = workspace.engine, candidate.version
     for one in store.open_rollouts(engine, version.problem):
         after = steps.advance(workspace, one.id)
         if after.state == "promoted" or one.version_id == version.id:
             return _result_of(workspace, after, current)
         if after.is_open and not steps.is_replaceable(workspace, after, version):
             return PromotionResult(current, f"{store.named(after)}; {version.id} waits for its end")
-    if (before := store.refusal(engine, version.id)) is not None:
-        return PromotionResult(current, f"version {version.id} is not tried again: {before}")
-    reason = "it is the best model's newest version"
-    rollout = steps.begin(workspace, version.id, SCHEDULE, reason, decided=decided)
+    rollout = steps.begin(workspace, version.id, SCHEDULE, candidate.reason, decided=decided)
     return _result_of(workspace, steps.advance(workspace, rollout.id), current)
 
 
@@ -144,11 +217,22 @@ def choose(board: Leaderboard, champion: str | None) -> str | None:
     Returns:
         The model's name; None if no model is better than the baseline and within the guardrails.
     """
-    failed = {one.model for one in board.failures}  # there is no new version of these
-    winners = [
-        row for row in board.rows if row.verdict == "better" and not row.breaches and row.model not in failed
-    ]
+    winners = [row for row in board.rows if row.verdict == "better" and _fault(board, row.model) is None]
     best = [row.model for row in winners if row.model not in winners[0].better_than]
     if champion in best:
         return champion
     return best[0] if best else None
+
+
+def _fault(board: Leaderboard, model: str) -> str | None:
+    """Return what keeps a model out of production whatever its figure is; None: nothing does."""
+    from tastemaker.evaluation.leaderboard.formatting import breach
+
+    if any(one.model == model for one in board.failures):
+        return f"{model} failed, so that there is no new version"
+    row = next((row for row in board.rows if row.model == model), None)
+    if row is None:
+        return f"{model} is not on the leaderboard"
+    if row.breaches:
+        return f"{model} breaches a guardrail: {', '.join(map(breach, row.breaches))}"
+    return None

@@ -6,7 +6,9 @@
     not worse than the         non-inferiority: the 95 % interval of the paired difference lies above
     champion                   −max_loss · the champion's figure
 
-Model and config are compared, by their backtests on the same users of the same data.
+Model and config are compared, by their backtests on the same users of the same data. A newer fit of the
+champion (`is_newer_fit`) is refused only if it is significantly worse than the baseline, by the same tests:
+what would stay in its place is the same recipe with older data.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from tastemaker.storage.tables import backtests
 
 MAX_LOSS = 0.01
 """Default of the non-inferiority margin, as a share of the champion's figure."""
+_FIT = "it is the champion's recipe with newer data, which is"
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,29 @@ class ChallengerTest:
     """p-value of that difference, corrected for all pairs of candidates."""
     better: bool
     """Whether the version is significantly better than the baseline, after the correction."""
+    worse: bool
+    """Whether it is significantly worse, after the correction."""
+    is_newer_fit: bool
+    """Whether it differs from the champion by newer data alone."""
     models: int
     """The number of candidates on the data, for whose pairs p is corrected."""
     champion: ChampionComparison | None
     """None: there is no champion, or its model and config are the same."""
 
     @property
+    def passes_baseline(self) -> bool:
+        """Whether the comparison with the baseline passes. More is better for every primary metric."""
+        return not self.worse if self.is_newer_fit else self.better
+
+    @property
     def passed(self) -> bool:
-        """Whether both comparisons pass. More is better for every metric that can be primary."""
-        return self.better and (self.champion is None or self.champion.passed)
+        """Whether both comparisons pass."""
+        return self.passes_baseline and (self.champion is None or self.champion.passed)
 
     @property
     def reasons(self) -> list[str]:
         """Both comparisons in words, failed ones first."""
-        found = [(self.better, self._baseline_text)]
+        found = [(self.passes_baseline, self._baseline_text)]
         if self.champion is not None:
             found.append((self.champion.passed, self._champion_text(self.champion)))
         return [text for _, text in sorted(found, key=lambda one: one[0])]
@@ -118,6 +130,10 @@ class ChallengerTest:
     def _baseline_text(self) -> str:
         if self.better:
             return f"it is better than the baseline: {self.against_baseline}"
+        if self.is_newer_fit and self.worse:
+            return f"{_FIT} worse than the baseline: {self.against_baseline}"
+        if self.is_newer_fit:
+            return f"{_FIT} not worse than the baseline: {self.against_baseline}"
         return (
             f"it is not better than the baseline: {self.against_baseline}; the whole interval must lie above "
             f"0, with p at most {ALPHA}"
@@ -137,6 +153,8 @@ class ChallengerTest:
 
     def __str__(self) -> str:
         said = self.against_baseline
+        if self.passes_baseline and not self.better:
+            said = self._baseline_text
         return said if self.champion is None else f"{said}; {self.champion}"
 
 
@@ -198,6 +216,8 @@ class PromotionGate:
             pairs.difference(ours, theirs),
             p=float(pairs.p[ours, theirs]),
             better=bool(pairs.better[ours, theirs]),
+            worse=bool(pairs.better[theirs, ours]),
+            is_newer_fit=current is not None and is_newer_fit(manifest, current),
             models=int(np.count_nonzero(~others)),
             champion=_against(engine, artifacts, mine, current, metric, self.max_loss),
         )
@@ -214,8 +234,8 @@ class PromotionGate:
             actor: Who promotes it; None: that is not known.
 
         Raises:
-            RegistryError: The reason is empty; or the version is not better than the baseline, or may be
-                worse than the champion, with the figures; or a backtest is missing.
+            RegistryError: The reason is empty; or the version does not pass the test, with the figures; or a
+                backtest is missing.
             ArtifactError: A file of the version is damaged.
         """
         version = self.registry.get(version_id)
@@ -237,17 +257,42 @@ class PromotionGate:
         found = self.test(version)
         if found.passed:
             return found
-        evidence = found.champion
-        missing = evidence is not None and evidence.difference is None and found.better
+        evidence, fix = found.champion, force(version.id)
+        if evidence is not None and evidence.difference is None and found.passes_baseline:
+            fix = f"{evidence.fix}; or {fix}"
+        elif found.is_newer_fit:
+            fix = f"{serve_baseline(found.baseline)}; or {fix}"
         raise RegistryError(
-            f"version {version.id} is not promoted:\n    " + "\n    ".join(found.reasons),
-            fix=f"{evidence.fix}; or {force(version.id)}" if evidence and missing else force(version.id),
+            f"version {version.id} is not promoted:\n    " + "\n    ".join(found.reasons), fix=fix
         )
+
+
+def is_newer_fit(version: Manifest, champion: Manifest) -> bool:
+    """Return whether a version differs from a champion by newer data alone.
+
+    Model, config, release and problem are the same. Of another release, nothing shows that what the champion
+    was better at is still there.
+
+    Args:
+        version: The version.
+        champion: The champion.
+    """
+    made_of = ("model", "config", "distribution", "distribution_version", "problem_hash")
+    is_same = all(getattr(version, name) == getattr(champion, name) for name in made_of)
+    return is_same and champion.created_at < version.created_at
 
 
 def force(version: str) -> str:
     """Return how to promote a version without the test."""
     return f"to promote it anyway: tastemaker models promote {version} --force REASON"
+
+
+def serve_baseline(baseline: str) -> str:
+    """Return how to serve the baseline where the champion's recipe is worse."""
+    return (
+        f"to serve {baseline}: tastemaker models promote VERSION --force REASON, with a version that "
+        f"tastemaker models versions {baseline} lists"
+    )
 
 
 def _against(

@@ -1,7 +1,7 @@
 """The offline test before and on each path: against the baseline, and against the live champion.
 
-Before an experiment the version has to be better than the baseline only: whether it is better than the
-champion is what the experiment finds out.
+Before an experiment the version has to pass the comparison with the baseline only: whether it is better than
+the champion is what the experiment finds out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def objection(workspace: Workspace, version: Version, path: RolloutPath) -> str 
     try:
         if path != "experiment":
             gate.require_passed(version)
-        elif not (found := gate.test(version)).better:
+        elif not (found := gate.test(version)).passes_baseline:
             return f"version {version.id} is not tried: {found.reasons[0]}"
     except RegistryError as error:
         return error.problem
