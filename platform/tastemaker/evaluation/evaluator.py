@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,17 +93,21 @@ def evaluate(
     keys = _split_keys(split)
     features = user_features(model, split)
     figures = _Figures(split, k, metrics)
+    blocks = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+
+    def batch_of(rows: slice) -> Batch:
+        users = split.users[rows]
+        return split.snapshot.batch(
+            users,
+            seeds=keys[rows],
+            capabilities=model.capabilities,
+            user_features=None if features is None else features[users],
+        )
+
     seconds, blas = 0.0, ThreadpoolController()
-    with ThreadPoolExecutor(1) as scorer:  # one block is scored while the model answers the next
+    with ThreadPoolExecutor(1) as beside:  # reads the next block and scores the last while the model answers
         scored: Future[None] | None = None
-        for start in range(0, n, block):
-            rows = slice(start, min(start + block, n))
-            batch = split.snapshot.batch(
-                split.users[rows],
-                seeds=keys[rows],
-                capabilities=model.capabilities,
-                user_features=None if features is None else features[split.users[rows]],
-            )
+        for rows, batch in _read_ahead(beside, batch_of, blocks):
             started = time.perf_counter()
             with blas.limit(
                 limits=1, user_api="blas"
@@ -112,7 +116,7 @@ def evaluate(
             seconds += time.perf_counter() - started
             if scored:
                 scored.result()
-            scored = scorer.submit(_check_and_add, figures, model, _copied(ranking), batch, rows)
+            scored = beside.submit(_check_and_add, figures, model, _copied(ranking), batch, rows)
             if progress:
                 progress(rows.stop, n)
         if scored:
@@ -124,6 +128,18 @@ def evaluate(
         values["coverage"] = coverage(figures.exposures, figures.shown_to, n, size)
     ordered = {name: values[name] for name in METRICS if name in values}
     return UserMetrics(ordered, figures.by_items.values, keys, figures.exposures, figures.lists, seconds)
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, batch_of: Callable[[slice], Batch], blocks: Sequence[slice]
+) -> Iterator[tuple[slice, Batch]]:
+    """Yield each block and its batch, and read the next one in the meantime."""
+    coming = pool.submit(batch_of, blocks[0])
+    for rows, following in zip(blocks, [*blocks[1:], None], strict=True):
+        batch = coming.result()
+        if following:
+            coming = pool.submit(batch_of, following)
+        yield rows, batch
 
 
 def _check_and_add(
