@@ -166,6 +166,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         settings={"TASTEMAKER_ALERTS__REPORT_LATE__ABOVE_SECONDS": "30"}, seconds=150.0
     ),
     "erasure_forgotten": Scenario(seconds=150.0),
+    "rollout_forgotten": Scenario(seconds=150.0),
     "price_shift": Scenario(
         None, 150.0, world=nights.serve_days(nights.shifted("price", 0.3)), then=nights.serve_faulty_days
     ),

@@ -43,9 +43,10 @@ from tastemaker.workflows.faults.hung_processes import processes
 LIMITS = {
     "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
     "cpu": {"cpu/{}/cpu.cfs_quota_us": "25000", "{}/cpu.max": "25000 100000"},
-    "traffic_gone": {"cpu/{}/cpu.cfs_quota_us": "100000", "{}/cpu.max": "100000 100000"},
+    "traffic_gone": {"cpu/{}/cpu.cfs_quota_us": "40000", "{}/cpu.max": "40000 100000"},
 }
-"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor, one."""
+"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor, and
+two fifths."""
 EXPERIMENT = "faults"
 QUEUE = "dagster"
 TODAY = datetime.now(UTC).date()

@@ -8,12 +8,12 @@ from typing import Final, Literal
 
 Place = Literal[
     "model", "version", "traffic", "shop", "experiment", "source", "items", "process", "store", "report",
-    "request", "start",
+    "request", "rollout", "start",
 ]  # fmt: skip
 """Where a fault is: in the model `faulty` or a new version of it, in the traffic, in the shop from now on, in
 who takes part in experiments, in what the shop delivers as a source (`source.options.shifts`), in items that
 are withdrawn, in processes that hang, in databases, in what a foreign model reports, in a request to erase a
-user, or in how a command was started."""
+user, in the rollout of a version, or in how a command was started."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +198,15 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "erasure_forgotten", "request", ("erasure_overdue",),
             "a request to erase a user who does not exist is open after its deadline",
         ),
+        Fault(
+            "rollout_forgotten", "rollout", ("rollout_overdue",),
+            "the champion is in the shadow of itself, and its next step was due hours ago",
+        ),
     )
 }  # fmt: skip
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
-    "rollout_overdue": "a step is overdue after hours, and needs a version that is better than the champion",
     "watchdog": "it fires while nothing is wrong: where it does not, there is no watch",
 }
 """Rule -> why no fault of the simulator makes it fire."""

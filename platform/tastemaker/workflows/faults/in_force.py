@@ -12,13 +12,13 @@ from tastemaker.simulator.faults.produced import ProducedFaults
 from tastemaker.simulator.faults.switch import switched_on
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.traffic import NeverComes
+from tastemaker.workflows.faults import overdue_erasure, overdue_rollout
 from tastemaker.workflows.faults.faulty_version import bad_version
 from tastemaker.workflows.faults.feature_values import ALTERED, altered
 from tastemaker.workflows.faults.foreign_model import silent, slow
 from tastemaker.workflows.faults.hung_processes import WANTED, hanging
 from tastemaker.workflows.faults.locked_stores import features_locked, log_locked, metadata_locked
 from tastemaker.workflows.faults.lost_units import never_comes
-from tastemaker.workflows.faults.overdue_erasure import overdue
 from tastemaker.workflows.faults.withdrawn_items import offer_again, withdrawn
 from tastemaker.workflows.workspace import Workspace
 
@@ -32,9 +32,10 @@ LOST: Final = "variant_lost"
 VERSIONS: Final = ("bad_version", "no_model")
 ITEMS: Final = ("items_scarce", "items_withdrawn")
 ENTERED: Final[dict[str, _Fault]] = {
-    "erasure_forgotten": overdue,
+    "erasure_forgotten": overdue_erasure.overdue,
     "foreign_silent": silent,
     "foreign_slow": slow,
+    "rollout_forgotten": overdue_rollout.overdue,
 }
 KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, *VERSIONS, LOST})
 """The faults that are produced here."""
