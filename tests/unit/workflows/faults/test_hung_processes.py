@@ -78,9 +78,10 @@ def test_a_command_of_this_home_hangs_until_the_end(name: str, words: Sequence[s
 
 def test_who_executes_a_run_hangs_and_who_looks_for_it_does_not(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom tastemaker.settings import Settings\n"
+        "import sys\nimport dagster as dg\nfrom tastemaker.settings import Settings\n"
         "from tastemaker_pipelines.run_processes import run_process\n"
-        f"with run_process(Settings(home='{tmp_path}'), 'run'): print(flush=True); sys.stdin.read()"
+        "instance = dg.DagsterInstance.ephemeral()\n"
+        f"with run_process(Settings(home='{tmp_path}'), instance, 'run'): print(flush=True); sys.stdin.read()"
     )
     looks = f"import sys; file = open('{tmp_path / RUNS / 'run'}'); print(flush=True); sys.stdin.read()"
     settings = Settings(home=tmp_path)
