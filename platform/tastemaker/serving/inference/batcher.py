@@ -3,7 +3,7 @@
 The event loop puts requests into a queue. The model's thread takes all that wait, calls the model once, and
 returns the answers together: under load the batches grow, and a single request does not wait for others.
 Where requests come densely, batches begin at least PACE_SECONDS apart, so that they grow before the processor
-is full.
+is full. A batch that has grown to ENOUGH_ROWS does not wait.
 
 The loop keeps the time. A late request is answered without the model. A thread that hangs is abandoned and
 replaced; when several hang, the circuit breaker opens (`circuit_breaker`). A full queue or an open circuit
@@ -51,6 +51,9 @@ STATIC_ITEMS = 100
 PACE_SECONDS = 0.003
 """Between the starts of two batches where requests come densely: a batch of eight costs less than twice the
 processor time of a batch of one, and requests wait for that time."""
+ENOUGH_ROWS = 32
+"""Requests that make a batch without a pause: to wait for the double would save an eighth of their processor
+time, and callers who all wait for their answers send no more meanwhile."""
 _SHARE = 0.25
 """The share of the deadline that a batch is expected to take at most."""
 
@@ -177,6 +180,8 @@ class Batcher:
             return waiting.future
         self._pending.append(waiting)
         self.queue.put(waiting)
+        if self._line is not None:
+            self._line.notice(self.queue.qsize())
         if self._timer is None or self._timer_loop is not loop:
             self._watch(loop, now + self.limits.seconds)
         return waiting.future
@@ -305,6 +310,9 @@ class _ModelThread:
         """When the last batch began, `time.monotonic`."""
         self._crowded = False
         """Whether the last batch held several requests."""
+        self._missing = 0
+        """How many must wait, beside the one that was taken, for a batch to begin before its time."""
+        self._enough = threading.Event()
         self.thread = SupervisedThread(self._run, name="model")
         self.thread.start()
 
@@ -315,6 +323,11 @@ class _ModelThread:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self.thread.ident), ctypes.py_object(RequestAbandoned)
             )
+
+    def notice(self, waiting: int) -> None:
+        """Begin the next batch early if so many requests wait: called as each arrives."""
+        if waiting == self._missing:
+            self._enough.set()
 
     def _run(self) -> None:
         self.busy_since = None  # requests of an unfinished batch are answered at their deadline
@@ -331,7 +344,7 @@ class _ModelThread:
         most = self._most_rows()
         waiting = queue.get()
         if self._crowded or not queue.empty():
-            time.sleep(max(0.0, self._begun + PACE_SECONDS - time.monotonic()))
+            self._gather(most)
         while waiting is not None:
             if not waiting.future.done():
                 waiting.taken = True
@@ -346,6 +359,13 @@ class _ModelThread:
             queue.put(None)  # ends the next call
         self._crowded = len(batch) > 1
         return batch
+
+    def _gather(self, most: int) -> None:
+        """Wait for enough requests beside the one that was taken, or as long as the pace says."""
+        self._missing = min(ENOUGH_ROWS, most) - 1
+        self._enough.clear()  # before the look at the queue: what arrives after it sets it
+        if self.engine.queue.qsize() < self._missing:
+            self._enough.wait(max(0.0, self._begun + PACE_SECONDS - time.monotonic()))
 
     def _most_rows(self) -> int:
         expected = _SHARE * self.engine.limits.seconds / max(self._row_seconds, 1e-9)

@@ -226,6 +226,32 @@ def test_a_single_request_does_not_wait_for_others(monkeypatch: pytest.MonkeyPat
     assert model.sizes == [1] * 5
 
 
+def test_enough_requests_do_not_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", 2 * PATIENT)
+    monkeypatch.setattr("tastemaker.serving.inference.batcher.ENOUGH_ROWS", 4)
+    begun, end = threading.Event(), threading.Event()
+
+    def act(batch: Batch, k: int) -> Ranking:
+        begun.set()
+        assert end.wait(PATIENT)
+        return sound(batch, k)
+
+    model = Misbehaving(act)
+
+    async def crowded(one: Batcher) -> list[InferenceResult]:
+        first = one.submit(asked(number=0))
+        await asyncio.to_thread(begun.wait, PATIENT)
+        some = [one.submit(asked(number=number)) for number in (1, 2)]
+        end.set()
+        await first
+        return await asyncio.gather(*some, *(one.submit(asked(number=number)) for number in (3, 4)))
+
+    with engine(model) as one:
+        served = asyncio.run(crowded(one))
+    assert [said(each) for each in served] == [([0, 1, 2], "model", None)] * 4
+    assert model.sizes == [1, 4]
+
+
 def test_an_answered_request_is_forgotten_long_before_its_deadline() -> None:
     async def ask(one: Batcher) -> int:
         await asyncio.gather(*(one.submit(asked(number=number)) for number in range(5)))
