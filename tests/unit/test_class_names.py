@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from support.repository import ROOT
 
 FOLDERS = ("platform", "pipelines", "models", "feature_repo", "expectations")
@@ -28,6 +30,7 @@ def classes(path: Path) -> Iterator[ast.ClassDef]:
             yield node
 
 
+@pytest.mark.slow
 def test_no_class_name_has_two_meanings() -> None:
     found = defaultdict(list)
     for path in sources():

@@ -102,6 +102,7 @@ def test_an_experiment_from_its_draft_to_the_promotion(shop: ExperimentHome) -> 
     assert found.output.endswith("no change was edited or removed\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verdict", "information", "confirmed", "message"),
     [

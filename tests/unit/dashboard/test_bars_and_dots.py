@@ -71,6 +71,7 @@ def renderer() -> Iterator[ChartRenderer]:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("kind", CHARTS)
 def test_a_specification_is_valid_vega_lite(kind: str, theme: Theme) -> None:

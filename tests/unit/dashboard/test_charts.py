@@ -39,6 +39,7 @@ FIRST, LAST = date(2026, 7, 1), date(2026, 7, 28)
 DEPLOY = ChartTick(date(2026, 7, 3), "promoted b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("more", [{}, {"domain": (0.0, 0.3), "days": (FIRST, LAST), "ticks": [DEPLOY]}])
 def test_a_specification_is_valid_vega_lite(theme: Theme, more: dict[str, Any]) -> None:

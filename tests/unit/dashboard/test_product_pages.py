@@ -153,6 +153,7 @@ def test_a_figure_that_is_not_a_number_is_not_one(tmp_path: Path, value: float |
 FIELDS = ("model", "version", "experiment", "variant", "slice", "metric", "source", "problem", "unit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", FIELDS)
 def test_hostile_names_are_text(tmp_path: Path, field: str) -> None:
     hostile = {"slice": f"position={HOSTILE}", "metric": f"x_{HOSTILE}"}.get(field, HOSTILE)
@@ -341,6 +342,7 @@ FILTERED: list[tuple[str, dict[str, str], str, set[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "filters", "column", "left"), FILTERED)
 def test_a_filter_restricts_the_figures(
     tmp_path: Path, page: str, filters: dict[str, str], column: str, left: set[str]

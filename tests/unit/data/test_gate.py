@@ -48,6 +48,7 @@ def chunk(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist([{**SOUND, **row} for row in rows], nullable(EVENTS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "rules"),
     [

@@ -18,6 +18,7 @@ from tastemaker.data.sources import open_source
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
+pytestmark = pytest.mark.slow
 MOMENT = datetime(2024, 1, 31, 15, 4, 5, tzinfo=UTC)
 
 
@@ -38,7 +39,6 @@ def column(folder: Path, name: str, values: list[str], **options: Any) -> list[A
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -79,7 +79,6 @@ def test_one_moment_in_many_forms(tmp_path: Path, values: list[str]) -> None:
     assert column(tmp_path, "occurred_at", values) == [MOMENT] * len(values)
 
 
-@pytest.mark.slow
 def test_the_whole_column_decides(tmp_path: Path) -> None:
     first, second = datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 1, 31, tzinfo=UTC)
     assert column(tmp_path, "occurred_at", ["01/02/2024", "31/01/2024"]) == [first, second]
@@ -97,7 +96,6 @@ def test_integers_of_a_parquet_file_may_be_days(tmp_path: Path) -> None:
     assert rows["occurred_at"].to_pylist() == [datetime(2024, 1, 31, tzinfo=UTC)]
 
 
-@pytest.mark.slow
 def test_local_forms_are_in_the_zone_of_the_settings(tmp_path: Path) -> None:
     for value in ("31.01.2024 16:04:05", "20240131160405", "45322.669502315"):
         assert column(tmp_path, "occurred_at", [value], timezone="Europe/Berlin") == [MOMENT]
@@ -149,7 +147,6 @@ def test_several_readings_are_an_error_that_names_what_decides(
     assert setting in str(caught.value.fix)
 
 
-@pytest.mark.slow
 def test_a_few_stray_values_are_set_aside(tmp_path: Path) -> None:
     """Neither read in a way that is guessed, nor a reason to refuse the others."""
     days = ["2024-01-31"] * 20
@@ -251,7 +248,6 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(moments=st.lists(MOMENTS, min_size=1, max_size=8), pattern=st.sampled_from(WRITTEN))
 def test_what_strftime_writes_is_read_or_asked_for(
@@ -271,7 +267,6 @@ def test_what_strftime_writes_is_read_or_asked_for(
         assert found == [at.replace(tzinfo=UTC) for at in moments]
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     seconds=st.lists(st.integers(631_152_000, 1_700_000_000), min_size=1, max_size=8),

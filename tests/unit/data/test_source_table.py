@@ -36,6 +36,7 @@ def written(folder: Path, text: str, name: str = "events.csv") -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("time", "zone", "expected"),
     [

@@ -131,6 +131,7 @@ def test_an_item_is_unknown_before_its_first_report(tmp_path: Path) -> None:
     assert data.training().items.titles[-1] == "Pot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [

@@ -13,6 +13,7 @@ from tastemaker import load, split
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import SourceError
 
+pytestmark = pytest.mark.slow
 USERS = 60
 BUSY_DAYS = 40
 

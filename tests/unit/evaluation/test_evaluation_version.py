@@ -33,7 +33,10 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import ProblemSpec
 
 # Ibis 12 still calls what DuckDB 2 has renamed.
-pytestmark = pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning"),
+]
 
 GOLDEN = Path(__file__).with_name("golden_figures.json")
 MODELS = ("bought_again", "item_knn", "popularity", "random", "trending")
@@ -116,7 +119,6 @@ def figures() -> Figures:
     return measured()
 
 
-@pytest.mark.slow
 def test_the_golden_figures_are_those_of_this_version(figures: Figures) -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert golden["evaluation_version"] == EVALUATION_VERSION, f"run: python {Path(__file__).name}"

@@ -19,6 +19,7 @@ from tastemaker.evaluation.leaderboard.groups import groups, ranks_of
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.problem import Guardrail
 
+pytestmark = pytest.mark.slow
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -69,7 +70,6 @@ def test_nothing_is_cut_off_in_the_short_table(means: dict[str, float], users: i
     )
 
 
-@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 0.5), min_size=1, max_size=9),
     st.sampled_from([5, 60]),

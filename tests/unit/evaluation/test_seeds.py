@@ -20,6 +20,7 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.stats.bootstrap import Interval
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
 NOISY = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
 
 

@@ -25,6 +25,7 @@ from tastemaker.experiments.coordinate import unit_hash
 from tastemaker.experiments.enrolled_units import write_enrolled
 from tastemaker.experiments.plan import BUCKETS, ControlPlan, Variant
 
+pytestmark = pytest.mark.slow
 DIGEST = "0123456789abcdef" * 4
 NOWHERE = Path("/nowhere")
 

@@ -91,6 +91,7 @@ def test_only_a_change_before_the_cutoff_recomputes_a_snapshot(tmp_path: Path) -
     assert write_snapshots(lake, root, [CUT])["users"] == written["users"] + 1
 
 
+@pytest.mark.slow
 def test_only_snapshots_that_disagree_with_the_lake_are_removed(tmp_path: Path) -> None:
     lake, root = filled(tmp_path / "lake"), tmp_path / "features"
     write_snapshots(lake, root, [CUT, END])

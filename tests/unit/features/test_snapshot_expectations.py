@@ -17,6 +17,7 @@ from tastemaker.features.snapshots import FEATURES, KINDS, write_snapshots
 from tastemaker_expectations import snapshots as suite
 from tastemaker_expectations.snapshots import check_snapshot
 
+pytestmark = pytest.mark.slow
 Change = Callable[[pa.Table], pa.Table]
 
 

@@ -72,6 +72,7 @@ def renders(latex: str) -> bool:
     return float(width) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ACCURACY_METRICS)
 def test_every_formula_renders_as_latex(metric: str) -> None:
     for formula in formulas(spec(metric=metric)):

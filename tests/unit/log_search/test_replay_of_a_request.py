@@ -66,6 +66,7 @@ def event(kind: str, item: str, at: float) -> FeedbackRecord:
     return FeedbackRecord(f"{kind}-{item}-{at}", item, kind, 1.0, at, at, user_id="ann")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["popularity", "ease", "random"])
 @pytest.mark.parametrize("is_drained", [True, False])
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from tastemaker.settings import Settings, SourceSettings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import dependency_changes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import doctest
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import feature_cutoffs, skew_checks
 
 NOW = datetime.now(UTC)
+EARLIER = END - 7 * DAY
 USERS = [user_id(number) for number in range(40)]
 Values = dict[str, dict[str, float | None]]
 
@@ -38,10 +40,9 @@ class Home:
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.lake, self.root, self.engine = Lake(folder / "lake"), folder / "features", engine
-        fill(self.lake, events=1_500)
 
     def snapshots(self, cutoff: int, hours_ago: float) -> Values:
-        """Write them, ready so many hours ago, and return the users' values."""
+        """Record them, ready so many hours ago, and return the users' values."""
         write_snapshots(self.lake, self.root, {cutoff})
         path = snapshot_path(self.root, "users", cutoff)
         row = {
@@ -91,8 +92,19 @@ class Home:
         )
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake and its snapshots at two cutoffs."""
+    folder = tmp_path_factory.mktemp("written")
+    lake = Lake(folder / "lake")
+    fill(lake, events=1_500)
+    write_snapshots(lake, folder / "features", {EARLIER, END})
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Any:
+def home(written: Path, tmp_path: Path) -> Iterator[Home]:
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     engine = open_engine(f"sqlite:///{tmp_path / 'database'}")
     yield Home(tmp_path, engine)
     engine.dispose()
@@ -160,7 +172,7 @@ def test_a_changed_definition_is_found_with_both_values(home: Home, monkeypatch:
 
 
 def test_an_online_store_that_was_not_written_is_found(home: Home) -> None:
-    earlier = home.snapshots(END - 7 * DAY, hours_ago=30)
+    earlier = home.snapshots(EARLIER, hours_ago=30)
     current = home.snapshots(END, hours_ago=5)
     home.log(earlier)
     assert {reason for _, reason in reasons(home.check())} == {"stale"}
@@ -169,7 +181,7 @@ def test_an_online_store_that_was_not_written_is_found(home: Home) -> None:
 
 
 def test_the_store_may_be_written_an_hour_after_the_snapshots(home: Home) -> None:
-    earlier = home.snapshots(END - 7 * DAY, hours_ago=30)
+    earlier = home.snapshots(EARLIER, hours_ago=30)
     current = home.snapshots(END, hours_ago=5)
     home.log(earlier, hours_ago=4.5)
     home.log(current, hours_ago=4.6)

@@ -83,6 +83,7 @@ def test_a_table_is_the_same_data_in_any_form(data: Data, tmp_path: Path) -> Non
         assert load(same, columns=COLUMNS, problem=PROBLEM).dataset.data_hash == data.dataset.data_hash
 
 
+@pytest.mark.slow
 def test_a_home_folder_is_read_as_it_is(data: Data) -> None:
     home = data.dataset.lake.root.parent
     again = load(home, problem=PROBLEM)

@@ -24,6 +24,7 @@ from tastemaker.registry import Version
 from tastemaker.workflows.learned_lists import store_learned_lists
 from tastemaker.workflows.online_learning import lists_learned_by
 
+pytestmark = pytest.mark.slow
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
 
 

@@ -22,7 +22,10 @@ from tastemaker_pipelines.instance import dagster_home, open_instance
 from tastemaker_pipelines.old_runs import delete_old_runs
 from tastemaker_pipelines.run_processes import REASON, end_lost_runs, run_process
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # libraries of libraries
+]
 POOL = "training"
 
 

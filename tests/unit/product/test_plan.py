@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def test_a_changed_day_is_in_every_window_that_is_computed_and_in_no_other() -> 
         assert ends == [day(number) for number in range(50, min(100, 50 + length))]
 
 
+@pytest.mark.slow
 @given(
     st.sets(st.integers(0, 120), max_size=4),
     st.sets(st.integers(0, 120), max_size=4),

@@ -177,6 +177,7 @@ def interval(
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "counts"), [(1, 40), (2, spans.DENSE_COUNTS), (5, 40), (DAYS, 1)])
 def test_they_are_those_of_the_definitions(days: int, counts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "DENSE_COUNTS", counts)

@@ -91,6 +91,7 @@ def test_canonical_ids_are_unchanged(written: str, form: IdForm) -> None:
     assert canonical(once, form) == once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word", ["NULL", "null", "NaN", "N/A", "#N/A", "None", "<NA>", "\\N", " nan ", "undefined"]
 )

@@ -69,6 +69,7 @@ def deliver(engine: Engine) -> dict[str, RecordingChannel]:
     return channels
 
 
+@pytest.mark.slow
 def test_two_hundred_failures_are_one_message_each_in_every_channel(engine: Engine) -> None:
     runs = [failed(number) for number in range(200)]
     assert report(engine, *runs[:120]) == 120

@@ -188,6 +188,7 @@ NOISE = RNG.uniform(-0.01, 0.01, 500)
 LOSS = 0.01 * float(BETTER.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "promoted"),
     [

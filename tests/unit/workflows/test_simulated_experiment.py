@@ -22,6 +22,8 @@ from tastemaker.workflows.simulated_experiment import simulate_experiment
 from tastemaker.workflows.simulated_shop_pool import ShopPool
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:

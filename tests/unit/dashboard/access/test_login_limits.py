@@ -132,6 +132,7 @@ def test_too_many_attempts_are_answered_the_same_for_any_name(site: DashboardWit
         assert "Try again in 60 seconds." in answer.text
 
 
+@pytest.mark.slow
 def test_a_user_under_attack_logs_in_with_a_browser_that_is_known(site: DashboardWithUsers) -> None:
     browser = site.logged_in()
     for number in range(300):

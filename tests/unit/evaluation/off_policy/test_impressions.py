@@ -15,6 +15,7 @@ from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy.platform_log.impressions import RequestLog, read_requests
 from tastemaker.problem import EventReward, Objective, ProblemSpec
 
+pytestmark = pytest.mark.slow
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROBLEM = ProblemSpec(
     name="shop",

@@ -17,6 +17,7 @@ from tastemaker.experiments.analysis.logged_power import (
 from tastemaker.stats.sample_size import PowerPlan
 from tastemaker.stats.unit_summary import Float64
 
+pytestmark = pytest.mark.slow
 PLAN = PowerPlan()
 Z = float(norm.ppf(0.975) + norm.ppf(0.8))
 

@@ -18,6 +18,7 @@ from tastemaker.experiments.analysis.planner import TrafficPlan, plan_traffic, p
 from tastemaker.experiments.design import GuardrailDesign
 from tastemaker.problem import ProblemSpec, load_problem
 
+pytestmark = pytest.mark.slow
 LAST = datetime(2026, 5, 1, tzinfo=UTC)
 DAYS = 28
 

@@ -35,6 +35,7 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import experiments, look_effects, looks, namespaces
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
 NAME = "ranker-2"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STARTED = NOW - timedelta(days=19)

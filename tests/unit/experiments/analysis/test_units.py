@@ -29,6 +29,7 @@ from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.plan import Unit
 from tastemaker.problem import ProblemSpec, load_problem
 
+pytestmark = pytest.mark.slow
 WINDOW_DAYS, BEFORE_DAYS = 3.0, 8.0
 ALL = (*METRICS, "events_per_user:purchase", "events_per_user:click")
 NOW = datetime.fromtimestamp(START + 19 * DAY, UTC)

@@ -14,6 +14,7 @@ from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS, met
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
 from tastemaker.stats.unit_summary import UnitSummary
 
+pytestmark = pytest.mark.slow
 CHECKS = np.geomspace(100, 20_000, 10).astype(int)
 """Units of both variants at each check."""
 HEALTHY = {"fallback_share": 0.01, "short_share": 0.02, "slow_share": 0.01, "active_share": 0.30}

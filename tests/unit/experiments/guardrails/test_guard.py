@@ -36,6 +36,7 @@ from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import guardrail_checks
 
+pytestmark = pytest.mark.slow
 HOUR = 3_600.0
 
 

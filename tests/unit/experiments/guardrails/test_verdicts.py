@@ -100,6 +100,7 @@ def test_a_bot_is_one_unit() -> None:
     assert evaluate(FAULTS, bot, units(1_000, 0.0)).verdict != "harm"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("guard", "days", "ratio"), [
     (FAULTS, 1, 9), (FAULTS, 3, 1), (CLICKERS, 1, 1), (CLICKERS, 1, 9),
 ])  # fmt: skip

@@ -121,6 +121,7 @@ def model(tmp_path: Path) -> AutomatedModel:
     return AutomatedModel(tmp_path / "home")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_when_a_model_is_trained(case: Case, model: AutomatedModel) -> None:
     for deed in case.happened:
@@ -167,6 +168,7 @@ def test_drift_trains_once_until_a_report_is_without_it(model: AutomatedModel) -
     assert drifted(121), "it is another drift"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [0, 1, 3])
 def test_how_often_drift_trains_is_a_setting(most: int, tmp_path: Path) -> None:
     model = AutomatedModel(tmp_path / "home", automation={"drift_trainings": most})
@@ -210,6 +212,7 @@ def test_without_a_gap_new_data_trains_at_once(tmp_path: Path) -> None:
     assert f"backtests/{MODEL}" in model.evaluate(hours(1.1)).requested
 
 
+@pytest.mark.slow
 def test_a_night_without_a_change_trains_nothing_and_a_changed_one_trains_once(model: AutomatedModel) -> None:
     trainings = []
     for night, data in enumerate(["one", "one", "one", "two", "two", "three", "three"]):

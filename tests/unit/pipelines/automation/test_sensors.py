@@ -26,6 +26,7 @@ from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.training.runs import REASONS
 
+pytestmark = pytest.mark.slow
 RUNNING = dg.DefaultSensorStatus.RUNNING
 DAYS = [f"u{user},i1,purchase,2026-01-0{day}T10:00:00" for day in (1, 2) for user in (1, 2)]
 

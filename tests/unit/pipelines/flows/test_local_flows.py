@@ -134,6 +134,7 @@ def test_a_declined_version_is_not_promoted(home: RolloutHome) -> None:
     assert current.id == home.first.id
 
 
+@pytest.mark.slow
 def test_a_flow_killed_after_any_commit_promotes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

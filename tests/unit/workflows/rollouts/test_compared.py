@@ -18,6 +18,7 @@ from tastemaker.workflows import experiment_draft, experiments
 from tastemaker.workflows.rollouts import actions, steps
 from tastemaker.workflows.rollouts.designs import comparison_design
 
+pytestmark = pytest.mark.slow
 NOW = datetime.now(UTC)
 
 

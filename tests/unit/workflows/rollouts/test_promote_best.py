@@ -15,6 +15,8 @@ from tastemaker.rollouts.store import Rollout
 from tastemaker.workflows.promote import PromotionResult, promote_best
 from tastemaker.workflows.rollouts import actions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutHome:
@@ -71,7 +73,6 @@ def test_a_newer_version_waits_for_a_canary_and_begins_after_its_end(
     ]
 
 
-@pytest.mark.slow
 def test_a_run_takes_the_last_step_of_an_open_rollout(home: RolloutHome, traffic: Traffic) -> None:
     promote_best(home.workspace)
     newer = retrained(home)

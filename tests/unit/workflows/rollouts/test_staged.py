@@ -19,6 +19,7 @@ from tastemaker.rollouts.waiting import waits_for
 from tastemaker.storage.tables import guardrail_checks
 from tastemaker.workflows.rollouts import actions, steps, trials
 
+pytestmark = pytest.mark.slow
 SHARES = (20_000, 100_000, 400_000, 1_000_000)
 NOW = datetime.now(UTC)
 
@@ -92,7 +93,6 @@ def test_a_sound_version_takes_all_steps_and_leaves_its_units_free(
     begun(home, rollout_homes.add(home.workspace, 3.0, BEST))
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_after_each_write_ends_with_one_promotion(
     home: RolloutHome, traffic: Traffic
 ) -> None:
