@@ -70,7 +70,7 @@ def failing() -> None:
     """Do nothing: runs of it are recorded, and not executed."""
 
 
-def report_failures(home: Path, launched: int, at_once: int) -> Iterator[Reported]:
+def report_failures(home: Path, launched: int, at_once: int, *, waits: bool = True) -> Iterator[Reported]:
     """Let runs fail, and yield what a webhook and a PagerDuty received of each group.
 
     Args:
@@ -78,7 +78,9 @@ def report_failures(home: Path, launched: int, at_once: int) -> Iterator[Reporte
         launched: Number of runs that the daemon's queue starts, one after the other: their source is missing.
         at_once: Number of runs that fail together afterwards, written into the instance as Dagster's run
             monitoring writes runs whose process has died.
+        waits: Whether runs fail only when the daemon has started, and further messages are waited for.
     """
+    after = AFTER_SECONDS if waits else 0.0
     home.mkdir(parents=True)
     (home / "problem.yaml").write_text(PROBLEM, "utf-8")
     with ExitStack() as stack:
@@ -90,10 +92,11 @@ def report_failures(home: Path, launched: int, at_once: int) -> Iterator[Reporte
         stack.enter_context(_watch(home))
         stack.enter_context(daemon(settings))
         instance = stack.enter_context(open_instance(settings))
-        _await_sensors(settings)
+        if waits:
+            _await_sensors(settings)
         for _ in range(launched):
-            yield _received(instance, _launch(settings, instance), servers)
-        yield _received(instance, _fail_together(instance, at_once), servers)
+            yield _received(instance, _launch(settings, instance), servers, after)
+        yield _received(instance, _fail_together(instance, at_once), servers, after)
 
 
 @contextmanager
@@ -136,11 +139,11 @@ def _fail_together(instance: dg.DagsterInstance, count: int) -> list[str]:
 
 
 def _received(
-    instance: dg.DagsterInstance, run_ids: Sequence[str], servers: Sequence[ScriptedServer]
+    instance: dg.DagsterInstance, run_ids: Sequence[str], servers: Sequence[ScriptedServer], after: float
 ) -> Reported:
-    """Wait for a message about each run in each channel, and count those that follow."""
+    """Wait for a message about each run in each channel, and count those that follow in so many seconds."""
     _wait(lambda: all(len(_messages(one, run_ids)) == len(run_ids) for one in servers), "message of each run")
-    time.sleep(AFTER_SECONDS)
+    time.sleep(after)
     records = instance.get_run_records(dg.RunsFilter(run_ids=list(run_ids)))
     ends = {one.dagster_run.run_id: one.end_time or 0.0 for one in records}
     found = [_messages(one, run_ids) for one in servers]
