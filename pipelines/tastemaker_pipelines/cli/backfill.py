@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tastemaker.workflows.workspace import Workspace
     from tastemaker_pipelines.backfill.day_ranges import DayRange
+    from tastemaker_pipelines.run import Outcome
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -80,12 +81,18 @@ def backfill(start: datetime, end: datetime, workers: int | None, run_rows: int,
             "days": sum(one.days for one in ranges),
             "rows": sum(one.rows for one in ranges),
             "runs": [{"first": f"{one.first}", "last": f"{one.last}", "rows": one.rows} for one in ranges],
-            "problems": problems,
+            "problems": [*problems, *_failures(landed), *(_failures(outcome) if outcome else ())],
             "trained": outcome and outcome.trained,
         }
         click.echo(strict_json.dumps(found))
     if outcome is None or not outcome.success:
         sys.exit(1)
+
+
+def _failures(outcome: Outcome) -> list[str]:
+    """Return the steps that failed, and why."""
+    failed = (step for step in outcome.steps.values() if step.state == "failed")
+    return [f"{step.name}: {step.problem}" for step in failed]
 
 
 def _pending(workspace: Workspace, first: date, last: date, run_rows: int) -> list[DayRange]:

@@ -20,6 +20,7 @@ from tastemaker_pipelines.backfill import parallel
 from tastemaker_pipelines.backfill.day_ranges import DayRange, day_ranges
 from tastemaker_pipelines.cli import backfill as command
 from tastemaker_pipelines.cli import run as run_command
+from tastemaker_pipelines.run import Step
 
 FIRST = date(2025, 1, 1)
 
@@ -65,7 +66,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def carry_out(workspace: object, console: object, select: str | None, config: Any, *, reason: str) -> Any:
         assert reason == "backfill of 2025-01-01 to 2025-01-31"
         made.append((select, config["ops"]["landed_events"]["config"]))
-        return SimpleNamespace(success=True, trained=("ials",))
+        return SimpleNamespace(success=True, trained=("ials",), steps={})
 
     (tmp_path / "problem.yaml").write_text(small_shop.PROBLEM)
     monkeypatch.setenv("TASTEMAKER_PROBLEM", str(tmp_path / "problem.yaml"))
@@ -112,6 +113,15 @@ def test_nothing_is_published_while_a_run_failed(calls: list[Any], monkeypatch: 
     assert result.exit_code == 1
     assert "failed: 2025-01-02: no disk" in result.output
     assert calls == [("key:landed_events", CONFIG)]
+
+
+def test_the_json_says_which_step_failed_and_why(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = {"landed_events": Step("landed_events", "failed", problem="the source has none of the days")}
+    failed = SimpleNamespace(success=False, trained=None, steps=steps)
+    monkeypatch.setattr(run_command, "carry_out", lambda *_, **__: failed)
+    result = CliRunner().invoke(command.backfill, [*DAYS, "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["problems"] == ["landed_events: the source has none of the days"]
 
 
 def test_two_backfills_at_once_are_refused(calls: list[Any], tmp_path: Path) -> None:
