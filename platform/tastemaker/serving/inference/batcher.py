@@ -51,9 +51,9 @@ STATIC_ITEMS = 100
 PACE_SECONDS = 0.003
 """Between the starts of two batches where requests come densely: a batch of eight costs less than twice the
 processor time of a batch of one, and requests wait for that time."""
-ENOUGH_ROWS = 32
-"""Requests that make a batch without a pause: to wait for the double would save an eighth of their processor
-time, and callers who all wait for their answers send no more meanwhile."""
+ENOUGH_ROWS = 24
+"""Requests that make a batch without a pause: callers who all wait for their answers send no more meanwhile.
+What comes until the model's thread has Python's lock is in the batch, too."""
 _SHARE = 0.25
 """The share of the deadline that a batch is expected to take at most."""
 
@@ -278,9 +278,8 @@ class Batcher:
         if self._open:
             self._open = False
             logger.info("model %s answers again", self.model)
-        waiting = [each for each in batch if not each.future.done()]
         if served is None:
-            self._give_up([(each, MODEL_ERROR) for each in waiting])
+            self._give_up([(each, MODEL_ERROR) for each in batch if not each.future.done()])
         else:
             pairs = zip(batch, served, strict=True)
             self._deliver([(each, answer) for each, answer in pairs if not each.future.done()])
