@@ -37,19 +37,20 @@ def sound_rows(ranking: Ranking, batch: Batch, k: int, n_items: int) -> list[Row
         ValueError: If `ranking` is not a ranking of this batch: other types or shapes.
     """
     items, scores, propensities = _checked(ranking, len(batch), k)
-    padding = items == NO_ITEM
     good = (items >= 0) & (items < n_items) & np.isfinite(scores) & (propensities > 0) & (propensities <= 1)
     safe = np.where(good, items, 0)
     good &= _allowed(safe, batch, n_items)
     if (repeated := _repeated(items)) is not None:
         good &= ~repeated
-    sound = (good | padding).all(axis=1).tolist()
-    rows = zip(items.tolist(), scores.tolist(), propensities.tolist(), good.tolist(), sound, strict=True)
+    parts = items.tolist(), scores.tolist(), propensities.tolist()
+    if good.all():
+        return [Row(i, s, p, True) for i, s, p in zip(*parts, strict=True)]
+    sound = (good | (items == NO_ITEM)).all(axis=1).tolist()
     return [
         Row(i, s, p, True)
         if all(keep)
         else Row(list(compress(i, keep)), list(compress(s, keep)), list(compress(p, keep)), whole)
-        for i, s, p, keep, whole in rows
+        for i, s, p, keep, whole in zip(*parts, good.tolist(), sound, strict=True)
     ]
 
 
@@ -92,7 +93,8 @@ def _among(places: Int64, ordered: Int64) -> Bool:
 
 def _repeated(items: Int32) -> Bool | None:
     """Return bool[n, k]: entries whose item stands further left already; None if there are none."""
-    rows = [row for row, listed in enumerate(items.tolist()) if len(set(listed)) < len(listed)]
+    ordered = np.sort(items, axis=1)
+    rows = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1)).tolist()
     if not rows:
         return None
     repeated: Bool = np.zeros(items.shape, np.bool_)
