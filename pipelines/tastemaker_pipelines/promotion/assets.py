@@ -23,12 +23,16 @@ def champion_asset(models: Sequence[str]) -> dg.AssetsDefinition:
             "champion's recipe with newer data, unless it is worse than the baseline."
         ),
     )
-    def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    def champion(
+        context: dg.AssetExecutionContext, workspace: WorkspaceResource
+    ) -> dg.MaterializeResult[None]:
         from tastemaker.workflows.promote import promote_best
 
         with readable_failures():
             opened = workspace.open()
             promotion = promote_best(opened)
+        if promotion.warning is not None:
+            context.log.warning(promotion.warning)
         version = promotion.version
         return dg.MaterializeResult(
             data_version=version_of(version and version.id),
