@@ -192,9 +192,10 @@ def _cost(training: Mapping[str, Any]) -> str:
 
 def _data(manifest: Mapping[str, Any]) -> str:
     window, counts = manifest.get("window", {}), manifest.get("counts", {})
+    first, last = window.get("start"), window.get("end")
     days = " to ".join(
-        "not recorded" if (at := window.get(end)) is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
-        for end in ("start", "end")
+        "not recorded" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+        for at in (first, last and last - 1)  # the window ends before its end
     )
     sizes = "".join(f", {count:,} {name}" for name, count in counts.items())
     return f"{days}{sizes}, hash {manifest.get('data_hash', 'not recorded')[:_SHOWN]}"
@@ -204,8 +205,8 @@ def _figure(figure: Mapping[str, Any]) -> str:
     value, low, high = (figure.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "no figure"
-    between = "" if low is None or high is None else f" (95 % interval {low:.4f} to {high:.4f})"
-    return f"{value:.4f}{between}"
+    between = "" if low is None or high is None else f" (95 % interval {low:z.4f} to {high:z.4f})"
+    return f"{value:z.4f}{between}"
 
 
 def _short(value: Any) -> str:

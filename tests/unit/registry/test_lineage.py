@@ -72,6 +72,17 @@ def test_the_first_version_has_no_champion_before(home: RolloutHome) -> None:
         read_lineage(home.workspace.engine, "nope")
 
 
+def test_days_and_figures_are_as_a_person_reads_them(home: RolloutHome) -> None:
+    """A window ends before its end, and a figure that is rounded to zero has no sign."""
+    figure = {"value": -0.00001, "low": -0.2, "high": 0.0}
+    found = read_lineage(home.workspace.engine, home.second.id)._replace(
+        manifest={"window": {"start": 0, "end": 2 * 86_400}}, metrics={"diversity": figure}
+    )
+    parts = dict(found.parts())
+    assert parts["data"].startswith("1970-01-01 to 1970-01-02, ")
+    assert parts["  diversity"] == "0.0000 (95 % interval -0.2000 to 0.0000)"
+
+
 def test_the_command_shows_it_by_version_and_by_answer(home: RolloutHome) -> None:
     by_version = CliRunner().invoke(why, [home.second.id])
     assert by_version.exit_code == 0
