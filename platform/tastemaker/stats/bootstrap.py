@@ -33,6 +33,8 @@ PAIRED_RESAMPLES = 9_999
 LEVEL = 0.95
 GROUPS = 4096
 _BLOCK = 64
+_AT_ONCE = 32_768
+"""Users drawn by one call: as many as stay in the processor's cache."""
 
 
 class _Figures(NamedTuple):
@@ -143,13 +145,19 @@ def resampled_means(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMP
     means = np.empty((resamples, columns.shape[1]))
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
-        weights = np.empty((size, len(parts)))
-        for row in weights:
-            row[:] = np.bincount(
-                rng.integers(0, len(parts), len(parts), dtype=np.int32), minlength=len(parts)
-            )
-        means[start : start + size] = mean + weights @ parts / n
+        means[start : start + size] = mean + _weights(rng, size, len(parts)) @ parts / n
     return means
+
+
+def _weights(rng: np.random.Generator, resamples: int, n: int) -> Float64:
+    """Return float64[resamples, n], how often each resample contains each of n users."""
+    weights, step = np.empty((resamples, n)), max(1, _AT_ONCE // n)
+    for start in range(0, resamples, step):
+        some = weights[start : start + step]
+        drawn = rng.integers(0, n, some.shape, dtype=np.int32)
+        drawn += np.arange(0, some.size, n, dtype=np.int32)[:, None]
+        some[:] = np.bincount(drawn.ravel(), minlength=some.size).reshape(some.shape)
+    return weights
 
 
 def intervals(

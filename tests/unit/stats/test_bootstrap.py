@@ -31,6 +31,14 @@ def test_each_resample_holds_n_users() -> None:
     assert (resampled_means(np.ones((37, 1))) == 1).all()
 
 
+@pytest.mark.parametrize("n", [2, 37, 3_000])
+def test_users_are_drawn_one_by_one_with_replacement(n: int) -> None:
+    values, rng = np.random.default_rng(6).normal(size=n), np.random.default_rng(7)
+    expected = [values[rng.integers(0, n, n, dtype=np.int32)].mean() for _ in range(100)]
+    found = resampled_means(values[:, None], seed=7, resamples=100)
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-12)
+
+
 def test_columns_share_their_resamples() -> None:
     values = np.random.default_rng(2).normal(size=(50, 1))
     means = resampled_means(np.hstack([values, values + 1, 2 * values]))
