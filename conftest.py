@@ -19,6 +19,7 @@ pytest_plugins = ["support.migrated_schema", "support.process_tier", "support.se
 
 # Speed is measured in benchmarks/: a busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=25)  # of make test-fast
 if "CI" not in os.environ:  # there, Hypothesis' own profile is as patient, and draws the same examples again
     hypothesis.settings.load_profile("untimed")
 

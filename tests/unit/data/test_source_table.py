@@ -61,6 +61,7 @@ def test_times(tmp_path: Path, time: str, zone: str, expected: str | None) -> No
     assert row["raw_occurred_at"] == time
 
 
+@pytest.mark.slow
 def test_what_is_not_mapped_is_filled_in(tmp_path: Path) -> None:
     path = written(tmp_path, "who,what,when,paid\nü ñ,日本,2024-01-05,2.5\nü ñ,日本,2024-01-05,abc\n")
     first, second = rows_of(path, columns=MAPPING)

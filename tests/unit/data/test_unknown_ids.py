@@ -41,6 +41,7 @@ def test_the_nearest_is_what_was_meant(word: str, known: list[str], found: str |
     assert nearest(word, IdIndex.build(known)) == found
 
 
+@pytest.mark.slow
 @given(WORDS, st.sets(WORDS, max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_no_known_id_is_nearer(word: str, known: set[str]) -> None:

@@ -190,6 +190,7 @@ def test_one_user_and_one_item(tmp_path: Path) -> None:
     assert split.relevant.toarray().tolist() == [[4.0]]
 
 
+@pytest.mark.slow
 def test_a_user_with_a_hundred_thousand_events(tmp_path: Path) -> None:
     n = 100_000
     rows = [Row("bot", str(number % 5_000), number) for number in range(n)] + [Row("a", "1", 3 * DAY)]

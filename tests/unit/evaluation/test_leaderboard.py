@@ -170,6 +170,7 @@ def test_without_the_baseline_nothing_is_compared_with_it(engine: Engine, home: 
     assert "not compared" in board.to_html()
 
 
+@pytest.mark.slow
 def test_one_user_ties_with_everything(engine: Engine, home: Path) -> None:
     for model in ("popularity", "contrary"):
         run_backtest(engine, home, model, small_split(1))

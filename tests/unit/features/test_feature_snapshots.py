@@ -47,6 +47,7 @@ def test_a_snapshot_has_the_values_of_the_expression_and_its_cutoff(lake: Lake, 
     assert rows["users"] == len(table)
 
 
+@pytest.mark.slow
 def test_rows_of_tables_are_in_the_order_of_numbers(lake: Lake, tmp_path: Path) -> None:
     """Row n is user n: all missing if the lake does not know them. Users without a number are left out."""
     user_ids = IdIndex.build(["unknown", user_id(7), user_id(11)])
@@ -103,6 +104,7 @@ def test_only_snapshots_that_disagree_with_the_lake_are_removed(tmp_path: Path) 
     assert [cut for cut, _ in snapshots.snapshots(root, "items")] == [END]
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_the_old_snapshot_and_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +136,7 @@ def test_weekly_cuts_end_at_the_end_and_stay_inside_the_data() -> None:
     assert weekly_cuts(15 * DAY, 15 * DAY) == []
 
 
+@pytest.mark.slow
 def test_duckdb_reads_the_snapshots_as_one_table_beside_a_writer(lake: Lake, tmp_path: Path) -> None:
     """Feast reads the folder: a file that is being written must not be seen."""
     write_snapshots(lake, tmp_path, [CUT, END])

@@ -111,6 +111,7 @@ def test_a_small_window_is_compared_with_windows_of_its_size() -> None:
     assert small.threshold > 1.5 * large.threshold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_labels", [2, 12])
 def test_healthy_columns_raise_alarms_at_about_the_level(n_labels: int) -> None:
     """The level is 2 %, and no distance is too small to count."""

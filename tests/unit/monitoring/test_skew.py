@@ -171,6 +171,7 @@ def test_a_changed_definition_is_found_with_both_values(home: Home, monkeypatch:
     assert examples[0].keys() == {"feature", "request_id", "logged", "recomputed", "cutoff", "reason"}
 
 
+@pytest.mark.slow
 def test_an_online_store_that_was_not_written_is_found(home: Home) -> None:
     earlier = home.snapshots(EARLIER, hours_ago=30)
     current = home.snapshots(END, hours_ago=5)
@@ -180,6 +181,7 @@ def test_an_online_store_that_was_not_written_is_found(home: Home) -> None:
     assert home.check().differences == []
 
 
+@pytest.mark.slow
 def test_the_store_may_be_written_an_hour_after_the_snapshots(home: Home) -> None:
     earlier = home.snapshots(EARLIER, hours_ago=30)
     current = home.snapshots(END, hours_ago=5)

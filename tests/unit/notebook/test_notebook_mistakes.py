@@ -114,6 +114,7 @@ class RaisingLater(Counts):
         return np.linalg.inv(np.zeros((2, 2)))
 
 
+@pytest.mark.slow
 def test_a_sound_class_works(parts: SplitParts) -> None:
     model = fit(Counts, parts)
     assert model.recommend(3, 2) == ["0", "1"]
@@ -355,6 +356,7 @@ def test_what_can_be_no_id_is_refused(user_id: Any, fix: str, parts: SplitParts)
     assert fix in str(raised.value.fix)
 
 
+@pytest.mark.slow
 def test_ids_that_are_text_are_not_touched_where_they_are_known() -> None:
     frame = purchases().assign(user_id=lambda table: table["user_id"].astype(str) + ".0")
     model = fit("item_knn", split(load(frame, ids="text"), test_days=10))
@@ -397,6 +399,7 @@ def test_split_takes_repeats() -> None:
             split(data, repeats=wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_models_fitted_with_and_without_repeats_are_not_compared() -> None:
     data = load(purchases())
     both = [fit("popularity", split(data, test_days=10, repeats=one)) for one in (True, False)]
@@ -413,6 +416,7 @@ def test_tables_that_hold_nothing_or_a_column_twice_are_refused() -> None:
     assert "rename" in str(raised.value.fix)
 
 
+@pytest.mark.slow
 def test_a_user_listed_twice_is_kept_once_and_reported() -> None:
     people = pd.DataFrame({"user_id": [1, 1, 2], "country": ["NL", "DE", "NL"]})
     found = load(purchases(), users=people)

@@ -62,6 +62,7 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<>&|` 
 LONG = st.builds(lambda text, times: text * times, ANY, st.sampled_from([1, 1, 1, 300]))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     summary=LONG,

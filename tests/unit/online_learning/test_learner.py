@@ -168,6 +168,7 @@ def learned(home: Path, version: Version) -> Any:
     return states.open(name).model
 
 
+@pytest.mark.slow
 def test_order_independent_models_agree_in_any_order(home: Path, versions: dict[str, Version]) -> None:
     """Updated in another order than the log's, their sums agree to rounding."""
     for name in BANDITS:

@@ -150,6 +150,7 @@ def _project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
+@pytest.mark.slow
 def test_dagster_loads_only_the_models_that_take_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from tastemaker.plugins.discovery import find
 from tastemaker_pipelines.definitions import assemble
 from tastemaker_pipelines.resources import LazyWorkspace
 
+pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "docs" / "draw_asset_graph.py"
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -21,6 +21,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "docs" / "draw_automation.py"))
 
 
+@pytest.mark.slow
 def test_the_committed_picture_is_the_drawn_one(script: dict[str, Any]) -> None:
     path: Path = script["PICTURE"]
     drawn = script["render"](assemble(find(), LazyWorkspace()))

@@ -33,6 +33,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> ProductTruth:
     return ProductTruth(ProductWorld(), load_problem(path), "UTC", 0.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(worlds)
 def test_they_are_those_of_plain_python(truth: ProductTruth, world: dict[int, set[int]]) -> None:

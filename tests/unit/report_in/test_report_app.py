@@ -84,6 +84,7 @@ def test_our_own_models_are_reported_by_no_other(home: Reporting) -> None:
     assert rows(home, reported_models) == []
 
 
+@pytest.mark.slow
 def test_a_source_has_at_most_so_many_models(home: Reporting) -> None:
     many = [measurement(model=f"m{number}") for number in range(MAX_MODELS + 1)]
     answer = home.post("/measurements", many).json()

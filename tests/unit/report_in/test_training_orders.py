@@ -79,6 +79,7 @@ def test_each_refusal_names_what_is_wrong(home: Reporting) -> None:
     assert home.request("GET", "/train", JOB).status_code == 405
 
 
+@pytest.mark.slow
 def test_too_many_are_refused(home: Reporting) -> None:
     answers = [order(home).status_code for _ in range(HOURLY_LIMIT + 1)]
     assert answers == [202] * HOURLY_LIMIT + [429]

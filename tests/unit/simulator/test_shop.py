@@ -300,6 +300,7 @@ def neighbours(period: Period) -> NDArray[np.float64]:
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [True, False])
 def test_models_stand_in_the_order_that_theory_gives(period: Period, new: bool) -> None:
     chance = np.random.default_rng(0).random(period.seen.shape)

@@ -264,6 +264,7 @@ def test_orphans_name_a_user_only_and_shown_lists_are_reported_twice(tmp_path: P
     assert {event.event_type for event in events} >= {"impression", "view"}
 
 
+@pytest.mark.slow
 def test_items_are_launched_and_withdrawn_once_as_days_go_by(tmp_path: Path) -> None:
     service = Service()
     audience = Audience(SHOP, TrafficMix())

@@ -54,6 +54,7 @@ def test_the_bayes_factor_is_the_product_of_predictions() -> None:
     assert log_bayes_factor(seen.astype(int).tolist(), shares.tolist(), k) == pytest.approx(log)
 
 
+@pytest.mark.slow
 def test_daily_looks_at_healthy_traffic_rarely_alarm() -> None:
     """At most 1 % of sequences ever fall to 0.01, of 1,000 with 30 looks."""
     rng = np.random.default_rng(3)

@@ -49,6 +49,7 @@ def make_ready(shop: Workspace, control: Version, other: Version) -> Experiments
     return shop.experiments
 
 
+@pytest.mark.slow
 def test_the_offline_forecast_is_the_ratio_of_the_backtests_with_its_error_over_users(
     shop: Workspace,
 ) -> None:

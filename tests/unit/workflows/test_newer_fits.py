@@ -24,6 +24,7 @@ from tastemaker.workflows.promote import PromotionResult, promote_best
 from tastemaker.workflows.rollouts import actions, offline, steps
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
 NOISE = RNG.normal(0, 0.3, 500)
 TIED = BASE + NOISE - NOISE.mean()
 WORSE = BASE - RNG.uniform(0, 0.2, 500)

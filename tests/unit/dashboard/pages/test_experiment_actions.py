@@ -22,6 +22,7 @@ from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.settings import load_settings
 from tastemaker.storage.engine import open_engine
 
+pytestmark = pytest.mark.slow
 __all__ = ["quick_hashes"]
 PAGE = "/experiments/ranker-2"
 

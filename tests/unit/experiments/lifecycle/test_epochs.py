@@ -23,6 +23,7 @@ from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.plan_file import PlanFile, read_archive
 from tastemaker.storage.engine import open_engine
 
+pytestmark = pytest.mark.slow
 IDS = users(10_000)
 SHARES = (500_000, 200_000, 940_000, 60_000)
 """Control's buckets in each epoch."""

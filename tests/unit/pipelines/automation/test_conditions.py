@@ -136,6 +136,7 @@ def test_when_a_model_is_trained(case: Case, model: AutomatedModel) -> None:
     assert all(found.details[name] for name in REASONS), "each reason is explained"
 
 
+@pytest.mark.slow
 def test_drift_trains_once_until_a_report_is_without_it(model: AutomatedModel) -> None:
     def trains(at: float) -> bool:
         return f"backtests/{MODEL}" in model.evaluate(hours(at)).requested
@@ -192,6 +193,7 @@ def test_other_code_is_a_reason(model: AutomatedModel, monkeypatch: pytest.Monke
     assert found.details["changed_code"].endswith("2.0 now")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"seed": 5}, {"problem": small_shop.PROBLEM.replace("weight: 0.5", "weight: 0.6")}]
 )

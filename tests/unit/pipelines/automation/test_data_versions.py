@@ -41,6 +41,7 @@ def land(lake: Lake, day: date, digest: str) -> None:
         writer.write_table(ROWS)
 
 
+@pytest.mark.slow
 def test_every_asset_has_a_code_version() -> None:
     graph = build_defs(LazyWorkspace(Settings())).resolve_asset_graph()
     assert [key for key in graph.get_all_asset_keys() if not graph.get(key).code_version] == []

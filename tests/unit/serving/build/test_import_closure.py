@@ -48,6 +48,7 @@ def test_what_loads_comes_along_and_what_can_not_load_is_left_out(shelf: Path) -
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_with_the_package_that_it_lacked_the_module_comes_along(shelf: Path) -> None:
     found = import_closure(shelf, "shelf", ["shelf.service"], ["numpy", "matplotlib"])
     names = {path.name for path in found}

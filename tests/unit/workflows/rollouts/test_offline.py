@@ -45,6 +45,7 @@ def test_a_version_that_does_not_pass_is_declined_and_not_tried_again(home: Roll
     assert store.refusal(home.workspace.engine, home.second.id) is None
 
 
+@pytest.mark.slow
 def test_a_promotion_killed_after_any_commit_is_made_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
