@@ -276,10 +276,13 @@ class Predictor:
         names = self._feature_names
         if not names:
             return None
-        values: Float32 = np.full((len(asks), len(names)), np.nan, np.float32)
         known = [row for row, ask in enumerate(asks) if ask.session is None]
+        users = [asks[row].request.user_id for row in known]
+        if self._read_features is not None and len(known) == len(asks):
+            return FeatureTable(names, self._read_features(users))
+        values: Float32 = np.full((len(asks), len(names)), np.nan, np.float32)
         if self._read_features is not None and known:
-            values[known] = self._read_features([asks[row].request.user_id for row in known])
+            values[known] = self._read_features(users)
         return FeatureTable(names, values)
 
     def _results(

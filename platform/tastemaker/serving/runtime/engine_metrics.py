@@ -321,7 +321,7 @@ class EngineMetrics:
 
     def featured(self, outcome: Outcome, users: int) -> None:
         """Count users by how their features were read."""
-        self._families.features.labels(self._model, outcome).inc(users)
+        self._labelled(self._families.features, self._model, outcome).inc(users)
 
     def learns_from(self, event_types: Iterable[str]) -> None:
         """Show the types of feedback that the problem of a version has."""
