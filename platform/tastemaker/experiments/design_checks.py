@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -159,12 +159,23 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
             "there is no champion, which answers users without an experiment",
             "promote a version: tastemaker models promote VERSION",
         )
-    served = [(one.model, one.version, one.recipe) for one in design.variants.values() if one.model]
-    different = len(set(served))
+    yield from _compared(
+        design,
+        "version",
+        [(one.model, one.version, one.recipe) for one in design.variants.values() if one.model],
+    )
+    flags = [one.value for one in design.variants.values() if one.model is None]
+    if any(value is not None for value in flags) and all(map(_is_json, flags)):
+        yield from _compared(design, "value", [msgspec.json.encode(value, order="sorted") for value in flags])
+
+
+def _compared(design: Design, what: str, treatments: Sequence[Hashable]) -> Iterator[DesignFault]:
+    """Yield what is wrong with comparing the treatments: the same in an A/B, or different ones in an A/A."""
+    different = len(set(treatments))
     if design.kind == "aa" and different > 1:
-        yield DesignFault("an A/A experiment compares different versions", "name one for all variants")
-    elif design.kind in ("ab", "interleaving", "rollout") and different == 1 < len(served):
-        yield DesignFault("all variants have the same version", "name another, or use --kind aa")
+        yield DesignFault(f"an A/A experiment compares different {what}s", "name one for all variants")
+    elif design.kind in ("ab", "interleaving", "rollout") and different == 1 < len(treatments):
+        yield DesignFault(f"all variants have the same {what}", "name another, or use --kind aa")
 
 
 def _is_json(value: Any) -> bool:

@@ -57,7 +57,10 @@ HALF = 500_000
 def test_a_good_design_has_no_fault() -> None:
     assert faults() == []
     assert faults(variants={"a": flag(HALF, value=1), "b": flag(HALF, value=2)}) == []
+    assert faults(variants={"a": flag(HALF), "b": flag(HALF)}) == []
+    assert faults(variants={"a": flag(HALF, value=1), "b": flag(HALF, value=True)}) == []
     assert faults(kind="aa", variants={"a": served(HALF), "b": served(HALF)}) == []
+    assert faults(kind="aa", variants={"a": flag(HALF, value=1), "b": flag(HALF, value=1)}) == []
     assert faults(kind="interleaving", namespace="lists") == []
 
 
@@ -91,6 +94,14 @@ def test_a_good_design_has_no_fault() -> None:
             for value in (math.nan, [math.inf], {"at": date(2026, 1, 1)}, {1: "a"}, {1, 2}, object())
         ),
         ({"kind": "aa"}, "an A/A experiment compares different versions"),
+        (
+            {"kind": "aa", "variants": {"a": flag(HALF, value=1), "b": flag(HALF, value=2)}},
+            "an A/A experiment compares different values",
+        ),
+        (
+            {"variants": {"a": flag(HALF, value={"x": 1, "y": 2}), "b": flag(HALF, value={"y": 2, "x": 1})}},
+            "all variants have the same value",
+        ),
         ({"kind": "shadow", "variants": {"a": flag(HALF), "b": flag(HALF)}}, "of kind shadow has no model"),
         (
             {"kind": "interleaving", "variants": {n: served(9, f"v{n}") for n in "abc"}},
