@@ -85,18 +85,18 @@ def require_problem(experiment: Experiment, problem: str) -> None:
         )
 
 
-def require_reason(experiment: Experiment, actor: str, reason: str) -> None:
+def require_reason(name: str, actor: str, reason: str) -> None:
     """Raise ActionRefused if a change has no actor or no reason.
 
     Args:
-        experiment: The experiment.
+        name: The experiment.
         actor: Who changes it.
         reason: Why.
     """
-    require_person(experiment.name, actor)
+    require_person(name, actor)
     if not reason.strip():
         raise ActionRefused(
-            f"a change of {experiment.name} needs a reason", fix="say why in a few words: --reason REASON"
+            f"a change of {name} needs a reason", fix="say why in a few words: --reason REASON"
         )
 
 

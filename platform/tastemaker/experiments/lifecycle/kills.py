@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.lifecycle.changes import require_reason
 from tastemaker.experiments.plan import ControlPlan
 from tastemaker.experiments.plan_file import decode_plan, newest_archived, write_plan
 from tastemaker.util.atomic_files import atomic_write
@@ -54,8 +55,10 @@ def kill(folder: Path, name: str, actor: str, reason: str) -> None:
         reason: Why, in words.
 
     Raises:
+        ActionRefused: The actor or the reason is missing.
         TastemakerError: The plan file has no such experiment, or can't be written.
     """
+    require_reason(name, actor, reason)  # the database would refuse the change, and each one after it
     path = folder / PLAN
     if name not in (running := {one.name for one in _in_force(folder).experiments}):
         raise TastemakerError(

@@ -193,7 +193,7 @@ class Experiments:
         with self.engine.begin() as connection:
             experiment = read_experiment(connection, name)
             changes.require_problem(experiment, self.problem.name)
-            changes.require_reason(experiment, actor, reason)
+            changes.require_reason(name, actor, reason)
             changes.require_current(experiment, actor, expected_changes, audit.read(connection, name)[-1])
             proposed = design or experiment.design
             found = require_allowed(name, experiment.standing, action, actor, proposed)
@@ -325,6 +325,7 @@ class Experiments:
             reason: Why, in words.
 
         Raises:
+            ActionRefused: The actor or the reason is missing.
             TastemakerError: It does not run, or the plan file can't be read or written.
         """
         kills.kill(self.folder, name, actor, reason)

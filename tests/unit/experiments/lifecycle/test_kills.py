@@ -12,6 +12,7 @@ from support.experiment_homes import PERSON, ExperimentHome
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
+from tastemaker.experiments.lifecycle.states import ActionRefused
 from tastemaker.experiments.plan import ControlPlan
 from tastemaker.storage.engine import open_engine
 from tastemaker.util.file_lock import file_lock
@@ -44,6 +45,24 @@ def test_a_kill_acts_without_the_database_and_is_recorded_when_it_answers(shop: 
     assert kills.pending(shop.experiments.folder) == []
     shop.experiments.settle_kills()
     assert shop.experiments.history(name)[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason", "problem"),
+    [
+        (PERSON, " ", "a change of ranker-2 needs a reason"),
+        ("", "why", "it is not known who changes ranker-2"),
+        ("a" * 201, "why", "has 201 characters, at most 200 are kept"),
+    ],
+)
+def test_a_kill_that_can_not_be_recorded_is_refused(
+    shop: ExperimentHome, actor: str, reason: str, problem: str
+) -> None:
+    name = shop.running()
+    with pytest.raises(ActionRefused, match=problem):
+        kills.kill(shop.experiments.folder, name, actor, reason)
+    assert not plan_of(shop).experiments[0].killed
+    assert kills.pending(shop.experiments.folder) == []
 
 
 def test_a_compilation_keeps_a_kill_that_is_not_recorded_yet(shop: ExperimentHome) -> None:
