@@ -26,6 +26,7 @@ def plan(write: bool, as_json: bool) -> None:
 
     from tastemaker.experiments.lifecycle import kills
     from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.experiments.plan_file import EMPTY_PLAN
     from tastemaker.settings import load_settings
     from tastemaker.workflows.workspace import Workspace
 
@@ -33,14 +34,14 @@ def plan(write: bool, as_json: bool) -> None:
     path = settings.experiments_root / kills.PLAN
     if write:
         Workspace(settings).experiments.publish()
-    if not path.exists() and not as_json:
-        click.echo("no plan: no experiment was started; tastemaker experiment plan --write compiles one")
-        return
-    found = kills.read_plan(path)
+    found = kills.read_plan(path) if path.exists() else None
     if as_json:
         from tastemaker.cli.models import print_json
 
-        print_json(msgspec.to_builtins(found))
+        print_json(msgspec.to_builtins(found or EMPTY_PLAN))
+        return
+    if found is None:
+        click.echo("no plan: no experiment was started; tastemaker experiment plan --write compiles one")
         return
     click.echo(f"{path}: revision {found.revision}, default {found.default or 'none'}")
     for one in found.experiments:

@@ -12,7 +12,7 @@ def size(name: str, as_json: bool) -> None:
     """Say how many users NAME needs, and for how long.
 
     The last four weeks of the log are replayed as if NAME had begun with them. Write the number into its
-    design: tastemaker experiment revise NAME.
+    design: tastemaker experiment revise NAME --from FILE.yaml.
 
     \b
     Examples:

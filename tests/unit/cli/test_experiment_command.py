@@ -298,6 +298,7 @@ def test_without_an_experiment_there_are_clear_words(shop: ExperimentHome) -> No
     assert run("plan").output == (
         "no plan: no experiment was started; tastemaker experiment plan --write compiles one\n"
     )
+    assert (json_of("plan")["revision"], json_of("plan")["experiments"]) == (0, [])
     assert run("plan", "--write").output.endswith("no experiment runs\n")
 
 

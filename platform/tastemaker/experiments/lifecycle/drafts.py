@@ -63,5 +63,5 @@ def _require_new(connection: Connection, name: str) -> None:
     if connection.execute(select(experiments.c.name).where(experiments.c.name == name)).first() is not None:
         raise TastemakerError(
             f"there is an experiment {name!r} already",
-            fix=f"give it another name; or change it: tastemaker experiment revise {name}",
+            fix=f"give it another name; or change it: tastemaker experiment revise {name} --from FILE.yaml",
         )
