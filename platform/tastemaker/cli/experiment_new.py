@@ -165,7 +165,8 @@ def _from_options(workspace: Workspace, name: str | None, owner: str, given: dic
         named = experiment_draft.as_recipes(workspace, named)
     variants = experiment_draft.with_shares(named, _shares(given.pop("shares")))
     given["minimum_effect"] = given.pop("effect")
-    given["claim"] = _claim(buckets(given["claim"]))
+    if given["claim"] is not None:
+        given["claim"] = buckets(given["claim"], "--claim")
     return experiment_draft.draft(workspace, name, variants, owner=owner, **given)
 
 
@@ -191,11 +192,3 @@ def _share(text: str) -> tuple[str, float]:
     if not 0 < share < 1:
         raise TastemakerError(f"--share {text!r} is not NAME=SHARE, 0 to 1", fix="write it as b=0.3")
     return name, share
-
-
-def _claim(value: Any) -> Any:
-    from tastemaker.errors import TastemakerError
-
-    if value is not None and not isinstance(value, int):
-        raise TastemakerError(f"--claim {value!r} is not a share", fix="write it as --claim '50 %'")
-    return value

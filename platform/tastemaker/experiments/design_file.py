@@ -52,7 +52,7 @@ def to_design(content: Mapping[str, Any], where: str) -> Design:
         where: The file, for messages.
 
     Raises:
-        TastemakerError: A key is unknown or missing, or a value has another type.
+        TastemakerError: A key is unknown or missing, a share is not a percentage, or a value has another type.
     """
     fields = Design.__struct_fields__
     for key in content:
@@ -60,7 +60,7 @@ def to_design(content: Mapping[str, Any], where: str) -> Design:
             known = did_you_mean(str(key), fields, f"use {', '.join(fields)}")
             raise TastemakerError(f"{where}: a design has no {key!r}", fix=known)
     try:
-        return msgspec.convert(_in_buckets(content), Design)
+        return msgspec.convert(_in_buckets(content, where), Design)
     except msgspec.ValidationError as error:
         said = str(error).replace("`$.", "`").replace("`$[...]", "`")
         raise TastemakerError(f"{where}: {said}", fix="correct it") from error
@@ -80,25 +80,35 @@ def design_text(design: Design) -> str:
     return stream.getvalue()
 
 
-def _in_buckets(content: Mapping[str, Any]) -> dict[str, Any]:
+def _in_buckets(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = dict(content)
     if "claim" in found:
-        found["claim"] = buckets(found["claim"])
+        found["claim"] = buckets(found["claim"], f"{where}: claim")
     if isinstance(found.get("steps"), list):
-        found["steps"] = [buckets(one) for one in found["steps"]]
+        found["steps"] = [buckets(one, f"{where}: the step") for one in found["steps"]]
     if isinstance(variants := found.get("variants"), dict):
         found["variants"] = {
-            name: one | {"share": buckets(one["share"])} if isinstance(one, dict) and "share" in one else one
+            name: one | {"share": buckets(one["share"], f"{where}: the share of {name}")}
+            if isinstance(one, dict) and "share" in one
+            else one
             for name, one in variants.items()
         }
     return found
 
 
-def buckets(value: Any) -> Any:
-    """Return the buckets of a percentage such as `50 %`; another value is returned unchanged."""
-    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
-        return round(float(found[1]) * _BUCKETS_PER_PERCENT)
-    return value
+def buckets(value: Any, what: str) -> int:
+    """Return the buckets of a percentage such as `50 %`.
+
+    Args:
+        value: The percentage. A bare number is none: 50 could be buckets, and 0.5 a half.
+        what: What it is of, for the message.
+
+    Raises:
+        TastemakerError: It is not one.
+    """
+    if not isinstance(value, str) or not (found := _PERCENT.fullmatch(value)):
+        raise TastemakerError(f"{what} {value!r} is not a percentage", fix="write it as '50 %'")
+    return round(float(found[1]) * _BUCKETS_PER_PERCENT)
 
 
 def _percentage(value: int) -> str:

@@ -222,7 +222,7 @@ def test_a_kill_acts_while_the_database_does_not_answer(
             (*NEW, "--flag", "a=1", "--flag", "b=2", "--share", "a=0.3", "--share", "b=0.6"),
             "the shares add up to 0.9, so 0.1 of the units would be in no variant",
         ),
-        ((*NEW, "--flag", "a=1", "--flag", "b=2", "--claim", "half"), "--claim 'half' is not a share"),
+        ((*NEW, "--flag", "a=1", "--flag", "b=2", "--claim", "half"), "--claim 'half' is not a percentage"),
         ((*NEW, "--flag", "a=1", "--flag", "b=2", "--primary", "sale"), "there is no metric 'sale'"),
         (
             (*NEW, "--flag", "a=1", "--flag", "b=2", "--primary", "events_per_user:sale"),

@@ -171,7 +171,19 @@ def test_a_design_file_says_what_the_design_says(tmp_path: Path) -> None:
             "a design has no 'look'\n  fix: did you mean looks",
         ),
         (lambda text: text.replace("looks: 14", "looks: many"), "Expected `int`, got `str` - at `looks`"),
-        (lambda text: text.replace("share: 50 %", "share: half"), "Expected `int`, got `str`"),
+        *(
+            (lambda text, share=share: text.replace("share: 50 %", f"share: {share}"), message)
+            for share, message in {
+                "half": "the share of a 'half' is not a percentage",
+                "50": "the share of a 50 is not a percentage",
+                "0.5": "the share of a 0.5 is not a percentage",
+                "-5 %": "the share of a '-5 %' is not a percentage",
+                ".nan": "the share of a nan is not a percentage",
+                "[50 %]": "is not a percentage",
+            }.items()
+        ),
+        (lambda text: text.replace("claim: 100 %", "claim: 100"), "claim 100 is not a percentage"),
+        (lambda text: text.replace("- 5 %", "- 5"), "the step 5 is not a percentage"),
         (lambda text: text.replace("primary: reward_per_user\n", ""), "missing required field `primary`"),
         (lambda text: "just words", "holds 'just words', must hold keys"),
         (lambda text: "", "holds None"),
