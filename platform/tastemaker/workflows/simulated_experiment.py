@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from tastemaker.errors import TastemakerError
@@ -59,12 +60,12 @@ def simulate_experiment(
 
     Raises:
         TastemakerError: The kind can't be simulated, the log or the source has no users for it, a variant
-            has no version, or a metric of the design can't be computed.
+            has no version, or the primary metric can't be computed.
     """
     require_simulated_kind(design)
-    metrics = find_all(
-        (design.primary, *design.secondary, *(one.metric for one in design.guardrails)), workspace.problem
-    )
+    # The primary metric alone decides, and no other one is read from the log.
+    design = msgspec.structs.replace(design, secondary=(), guardrails=(), slices=())
+    metrics = find_all((design.primary,), workspace.problem)
     metric = metrics[design.primary]
     if effect is None:
         pool: UnitPool = _of_shop(workspace, design, seed)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from support import experiment_units
 from support.shop_homes import CONFIG, environment, make_shop_home, settings
 from tastemaker.cli.experiment_simulate import simulate
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.analysis.unit_table import COVARIATES
+from tastemaker.experiments.design import Design, GuardrailDesign, VariantDesign
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.audience import Audience, TrafficMix
+from tastemaker.workflows import simulated_experiment
 from tastemaker.workflows.simulated_experiment import simulate_experiment
 from tastemaker.workflows.simulated_shop_pool import ShopPool
 from tastemaker.workflows.workspace import Workspace
@@ -92,6 +96,18 @@ def test_clicks_are_those_of_the_simulated_users(workspace: Workspace) -> None:
 def test_an_effect_on_the_log_needs_a_log(workspace: Workspace) -> None:
     with pytest.raises(TastemakerError, match="the log has no request"):
         simulate_experiment(workspace, _design(workspace, "popularity", "popularity"), runs=1, effect=0.1)
+
+
+def test_of_the_log_the_primary_metric_is_enough(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = experiment_units.units(2_000, variants=("all",))
+    columns = {name: logged.columns[name] for name in ("reward", *COVARIATES)}
+    monkeypatch.setattr(simulated_experiment, "replayed_units", lambda *_: replace(logged, columns=columns))
+    others = {"secondary": ("ctr_list",), "guardrails": (GuardrailDesign("slow_share", 0.01),)}
+    design = _design(workspace, "popularity", "random", slices=("country",), **others)
+    found = simulate_experiment(workspace, design, runs=2, effect=-0.9)
+    assert (found.right, found.share("worse").value) == ("worse", 1)
 
 
 def test_what_the_shop_can_not_answer_is_refused(workspace: Workspace) -> None:
