@@ -13,6 +13,7 @@ import msgspec
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
 from tastemaker.experiments.plan import BUCKETS, Unit
+from tastemaker.experiments.plan_checks import rule_faults
 from tastemaker.util.spelling import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
@@ -85,6 +86,8 @@ def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
     yield from _metrics(design, known)
     yield from _numbers(design)
     yield from _steps(design)
+    for rule in design.targeting:
+        yield from (DesignFault(*fault) for fault in rule_faults("it", rule))
     unit = known.namespaces.get(design.namespace)
     if unit is None:
         make = f"make it: tastemaker experiment namespaces add {design.namespace}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -149,7 +150,7 @@ def _experiment(
     yield from _earlier(who, experiment)
     yield from _variant_services(who, experiment, plan)
     for rule in experiment.targeting:
-        yield from _rule(who, rule)
+        yield from rule_faults(who, rule)
 
 
 def _is_inside(file: str) -> bool:
@@ -230,7 +231,13 @@ def _variant_services(who: str, experiment: PlannedExperiment, plan: ControlPlan
         )
 
 
-def _rule(who: str, rule: TargetingRule) -> Iterator[PlanFault]:
+def rule_faults(who: str, rule: TargetingRule) -> Iterator[PlanFault]:
+    """Yield what is wrong with a rule.
+
+    Args:
+        who: Whose rule it is, for the messages.
+        rule: The rule.
+    """
     where = f"{who} has a rule of targeting on {rule.fact!r} with {rule.operator}"
     if not rule.fact:
         yield PlanFault(f"{where}, whose fact has no name", "name the fact")
@@ -240,6 +247,10 @@ def _rule(who: str, rule: TargetingRule) -> Iterator[PlanFault]:
     elif len(rule.values) != 1 or isinstance(rule.values[0], str | bool):
         yield PlanFault(
             f"{where} and the values {list(rule.values)}, must be one number", "give it one number"
+        )
+    if any(isinstance(value, float) and not math.isfinite(value) for value in rule.values):
+        yield PlanFault(
+            f"{where} and the values {list(rule.values)}, which a plan can't hold", "use finite numbers"
         )
 
 

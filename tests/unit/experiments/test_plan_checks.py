@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -249,6 +250,10 @@ FAULTS: dict[str, tuple[ControlPlan, str]] = {
     "a limit that is true": (
         plan_of(experiment("a", targeting=(TargetingRule("age", "at_least", (True,)),))),
         "must be one number",
+    ),
+    "a limit that JSON can't hold": (
+        plan_of(experiment("a", targeting=(TargetingRule("age", "at_least", (math.nan,)),))),
+        "the values [nan], which a plan can't hold",
     ),
     "two limits": (
         plan_of(experiment("a", targeting=(TargetingRule("age", "at_most", (1, 2)),))),

@@ -69,7 +69,14 @@ def kill(folder: Path, name: str, actor: str, reason: str) -> None:
         partial.write_bytes(msgspec.json.encode(Kill(name, actor, reason, time.time())))
     with _lock_if_free(folder):
         plan = _in_force(folder)
-        write_plan(path, with_kills(msgspec.structs.replace(plan, revision=plan.revision + 1), {name}))
+        killed = with_kills(msgspec.structs.replace(plan, revision=plan.revision + 1), {name})
+        try:
+            write_plan(path, killed)
+        except OSError as error:
+            raise TastemakerError(
+                f"{name} is not killed yet: {path} can't be written: {error.strerror or error}",
+                fix="free some space or fix the permissions, then: tastemaker experiment plan --write",
+            ) from error
 
 
 def pending(folder: Path) -> list[Kill]:

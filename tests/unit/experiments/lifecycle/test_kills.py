@@ -131,6 +131,17 @@ def test_without_any_plan_nothing_can_be_killed(shop: ExperimentHome) -> None:
         kills.kill(shop.experiments.folder, name, PERSON, "why")
 
 
+def test_a_kill_whose_plan_can_not_be_written_acts_once_it_can(shop: ExperimentHome) -> None:
+    name, path = shop.running(), shop.experiments.folder / kills.PLAN
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TastemakerError, match=r"(?s)ranker-2 is not killed yet: .*plan --write"):
+        kills.kill(shop.experiments.folder, name, PERSON, "why")
+    path.rmdir()
+    shop.experiments.publish()
+    assert plan_of(shop).experiments[0].killed
+
+
 @pytest.mark.parametrize("is_removed", [True, False])
 def test_revisions_go_on_after_the_plan_file_was_lost(shop: ExperimentHome, is_removed: bool) -> None:
     shop.running()
