@@ -19,7 +19,12 @@ from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict
 from tastemaker.experiments.analysis.effect_rows import EffectRows
 from tastemaker.experiments.analysis.metrics import UnitMetric
-from tastemaker.experiments.analysis.sentence import divided_wrongly, none_mature, sentence
+from tastemaker.experiments.analysis.sentence import (
+    divided_wrongly,
+    none_mature,
+    nothing_counted,
+    sentence,
+)
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design
 
@@ -81,6 +86,9 @@ def look_at(
         )
     mature, primary, cut = _winsorized(units.mature(), design, metrics[design.primary])
     times = decision.timing(design, mature.counts(), past)
+    is_silent = _is_silent(mature, primary)
+    if is_silent:
+        times = times._replace(is_due=False)
     check = sample_check.check_sample(units, shares_of(design))
     rows = EffectRows(mature, design, {**metrics, design.primary: primary}, times)
     deciding = rows.deciding() if len(mature) else {}
@@ -94,7 +102,8 @@ def look_at(
         every = (*deciding.values(), *rows.others()) if deciding else ()
         effects = tuple(sorted(every, key=lambda one: one.order))
         details = cut | _details(rows, effects, units)
-        words = " ".join(sentence(primary, design, one, times) for one in deciding.values())
+        said = " ".join(sentence(primary, design, one, times) for one in deciding.values())
+        words = nothing_counted(primary, mature) if is_silent else said
     until = datetime.fromtimestamp(max(units.until, 0.0), UTC)
     comparisons = len(rows.treatments)
     level = design.alpha / comparisons
@@ -124,6 +133,12 @@ def shares_of(design: Design) -> dict[str, float]:
     """Return the share of each variant among the units that get a variant."""
     total = sum(one.share for one in design.variants.values())
     return {name: one.share / total for name, one in design.variants.items()}
+
+
+def _is_silent(mature: UnitTable, metric: UnitMetric) -> bool:
+    """Return whether no unit has an event that the metric counts: they may be missing in the log."""
+    counts_events = bool(metric.origins & {"events", "credits"})
+    return counts_events and len(mature) > 0 and not mature.columns[metric.over].any()
 
 
 def _winsorized(

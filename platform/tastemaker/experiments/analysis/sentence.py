@@ -41,6 +41,14 @@ def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
     return f"None of {len(units):,} units is mature: their windows of {window} are not over in the log."
 
 
+def nothing_counted(metric: UnitMetric, mature: UnitTable) -> str:
+    """Return the sentence of a look at which no unit has anything that the primary metric counts."""
+    return (
+        f"{metric.title} is 0 for all {len(mature):,} mature units: nothing is decided, because events that "
+        "are missing in the log look the same."
+    )
+
+
 def divided_wrongly(units: UnitTable, check: SampleCheck) -> str:
     """Return the sentence of an invalid look, which has no effect."""
     p = min(one for one in (check.p, check.anytime_p) if one is not None)

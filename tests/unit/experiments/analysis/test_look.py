@@ -125,12 +125,22 @@ def test_a_few_units_are_no_error(n: int) -> None:
     assert sum(look.units.values()) == n
 
 
-def test_rewards_that_are_all_zero_are_equal_at_the_end() -> None:
+def test_rewards_that_are_all_zero_decide_nothing() -> None:
+    """The end is final, and events that come late, or were never reported, would not change it."""
     table = units(400)
     table = table.replaced({"reward": np.zeros(400)})
     look = take(table, design(planned_units=400))
+    assert (look.verdict, look.is_planned, look.alpha_spent) == ("undecided", False, 0)
+    assert look.sentence.startswith("Reward per user is 0 for all 400 mature units: nothing is decided")
+
+
+def test_faults_of_lists_that_never_happen_are_equal_at_the_end() -> None:
+    """Lists are there: that none is a fallback is known."""
+    table = units(400)
+    table = table.replaced({"fallback_lists": np.zeros(400)})
+    look = take(table, design(planned_units=400, primary="fallback_share"))
     assert (look.verdict, primary(look).p) == ("equal", 1.0)
-    assert "Reward per user of B differs by 0, 95 % 0 to 0" in look.sentence
+    assert "differs by 0, 95 % 0 to 0" in look.sentence
 
 
 def test_pending_and_crossed_units_are_counted() -> None:
@@ -162,7 +172,7 @@ def test_the_ratio_is_that_of_the_plan_at_the_enrolment() -> None:
     """A first step that gave all units to control is right by its plan, and wrong by the final one."""
     variant = np.array([0] * 1_000 + [0] * 1_010 + [1] * 990)
     table = UnitTable.of(
-        ("A", "B"), variant, np.arange(3_000.0), {"reward": np.zeros(3_000)}, window_days=1, until=9 * DAY
+        ("A", "B"), variant, np.arange(3_000.0), {"reward": np.ones(3_000)}, window_days=1, until=9 * DAY
     )
     steps = (Stratum(0, "all", (1.0, np.nan)), Stratum(0, "half", (0.5, 0.5)))
     stepped = replace(table, strata=steps, stratum=np.repeat([0, 1], [1_000, 2_000]))
