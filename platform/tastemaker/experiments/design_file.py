@@ -52,7 +52,7 @@ def to_design(content: Mapping[str, Any], where: str) -> Design:
         where: The file, for messages.
 
     Raises:
-        TastemakerError: A key is unknown or missing, a share is not a percentage, or a value has another type.
+        TastemakerError: A key is unknown or missing, or a value has another type; a share is a percentage.
     """
     fields = Design.__struct_fields__
     for key in content:
