@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 from collections.abc import Generator, Iterator
@@ -33,12 +34,8 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.collect()
         gc.freeze()
+        atexit.register(gc.unfreeze)  # some libraries report what the interpreter has not freed at its end
         gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """Let the interpreter free it at its end: some libraries report what is left."""
-    gc.unfreeze()
 
 
 def dataset(name: str) -> Path:

@@ -78,6 +78,7 @@ def test_propensities_equal_frequencies_at_every_position(
             assert here.mean() == pytest.approx(said[0], abs=float(limit))
 
 
+@pytest.mark.slow
 def test_monte_carlo_propensities_keep_their_standard_error() -> None:
     """20,000 Monte Carlo draws are within five of their stated standard errors of the integral."""
     certain, sampled = Thompson(), Thompson(ThompsonConfig(draws=DRAWS))
@@ -89,6 +90,7 @@ def test_monte_carlo_propensities_keep_their_standard_error() -> None:
     assert (np.abs(estimate.propensities - p) < 5 * np.sqrt(p * (1 - p) / DRAWS) + 2 / DRAWS).all()
 
 
+@pytest.mark.slow
 def test_first_position_agrees_with_adaptive_quadrature() -> None:
     """Normal scores of widths from 0.01 to 3, and the log-odds of very skewed betas: to 1e-6."""
     rng = np.random.default_rng(2)

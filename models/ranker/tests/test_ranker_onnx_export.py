@@ -42,6 +42,7 @@ def both(text: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return onnx_export.score(session, rows), np.asarray(theirs)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 40))
 def test_scores_are_lightgbm_s_to_the_last_bit(seed: int, leaves: int) -> None:

@@ -25,6 +25,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_committed_files_are_those_that_the_rules_write() -> None:
     settings = Settings()
     written = generate.files(all_rules(settings), settings.alerts.runbooks)

@@ -63,6 +63,7 @@ def take_look(shop: ExperimentHome, verdict: str, information: float = 0.5) -> N
         connection.execute(insert(looks).values(row))
 
 
+@pytest.mark.slow
 def test_an_experiment_from_its_draft_to_the_promotion(shop: ExperimentHome) -> None:
     said = run(*NEW, "--variant", f"toy@{shop.challenger.id}").output
     assert said == (
@@ -131,6 +132,7 @@ def test_only_a_planned_look_or_the_end_ships(
     assert shop.experiments.history("ranker-2")[-1].evidence["verdict"] == verdict
 
 
+@pytest.mark.slow
 def test_show_says_what_may_be_done_next_and_why_not(shop: ExperimentHome) -> None:
     run(*NEW, "--variant", f"toy@{shop.challenger.id}")
     said = run("show", "ranker-2").output
@@ -165,6 +167,7 @@ def test_a_design_is_printed_and_taken_back(shop: ExperimentHome, tmp_path: Path
     assert run("new", "--from", str(file)).output.startswith("draft of other")
 
 
+@pytest.mark.slow
 def test_a_new_epoch_says_what_it_does_before_it_does_it(shop: ExperimentHome) -> None:
     run(*NEW, "--variant", f"toy@{shop.challenger.id}")
     run("start", "ranker-2", "--confirm", "aa")

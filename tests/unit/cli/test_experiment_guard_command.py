@@ -64,6 +64,7 @@ def test_without_an_experiment_there_is_nothing_to_check(home: ExperimentHome) -
     assert json.loads(run("--json").stdout) == []
 
 
+@pytest.mark.slow
 def test_verdicts_are_printed(settings: Settings, home: ExperimentHome) -> None:
     home.running(NAME)
     log(settings, home, 0.0)
@@ -75,6 +76,7 @@ def test_verdicts_are_printed(settings: Settings, home: ExperimentHome) -> None:
     assert "  stale   reward_per_user       b               no data, control no data, 0 units" in lines
 
 
+@pytest.mark.slow
 def test_harm_has_an_exit_status_of_its_own(settings: Settings, home: ExperimentHome) -> None:
     home.running(NAME)
     log(settings, home, 0.4)

@@ -26,6 +26,7 @@ def run(*words: str) -> str:
     return result.output if result.exception is None else f"{result.exception}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shop")
 def test_units_that_are_still_in_the_spool_are_counted() -> None:
     flags = ("--flag", "off=false", "--flag", "on=true", "--planned-units", "20000", "--by", "ada")

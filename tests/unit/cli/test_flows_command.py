@@ -28,6 +28,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(flows, words)
 
 
+@pytest.mark.slow
 def test_what_is_pending_is_listed_and_done_once(home: rollout_homes.RolloutHome) -> None:
     assert run("list").output.count("nothing is pending") == 2
     number = steps.begin(home.workspace, home.second.id, "ada", "a better version").id

@@ -120,6 +120,7 @@ def test_show_prints_the_request_its_items_and_its_feedback(home: Path) -> None:
     assert len(found["reasons"]) == len(ITEMS)
 
 
+@pytest.mark.slow
 def test_replay_prints_how_the_lists_differ(home: Path) -> None:
     """By the newest version of a model, or by its id."""
     version = make_home(home)["popularity"]

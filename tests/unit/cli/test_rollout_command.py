@@ -33,6 +33,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(rollout, words)
 
 
+@pytest.mark.slow
 def test_a_rollout_is_held_resumed_and_approved(home: RolloutHome) -> None:
     assert run("list").output.startswith(f"1  approval  offline  toy {home.second.id}  ")
     held = run("hold", "1", "--reason", "the sale begins", *BY).output

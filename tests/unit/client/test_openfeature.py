@@ -73,6 +73,7 @@ def valued(*values: Any, **other: Any) -> ControlPlan:
 U1 = EvaluationContext("u1")
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_assigners_for_thousands_of_units() -> None:
     plan = rich_plan()
     assigner, client = Assigner(plan, Path("/nowhere")), flags(plan)

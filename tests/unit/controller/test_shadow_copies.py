@@ -50,6 +50,7 @@ def test_users_see_the_default_service_and_the_variant_gets_a_copy(tmp_path: Pat
     within(tmp_path, act, plan=routed_plan(tmp_path, kind="shadow"))
 
 
+@pytest.mark.slow
 def test_a_shadow_that_fails_or_hangs_costs_users_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -257,6 +257,7 @@ class TestDrift:
 class TestReports:
     """Lists by version and date, and documents that only the table can name."""
 
+    @pytest.mark.slow
     def test_ten_thousand_reports_are_listed_by_page(self, client: TestClient, engine: Engine) -> None:
         operated_homes.plant_version(engine)
         summary = operated_homes.drift_summary("plain")

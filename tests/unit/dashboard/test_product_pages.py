@@ -63,6 +63,7 @@ def summary(client: TestClient, page: str, **filters: str) -> str:
     return unescape(found[1])
 
 
+@pytest.mark.slow
 def test_engagement_shows_the_newest_figures_of_the_period(tmp_path: Path) -> None:
     with dashboard_client(tmp_path, shop()) as client:
         for period in ("7", "28", "90"):
@@ -180,6 +181,7 @@ def test_hostile_names_are_text(tmp_path: Path, field: str) -> None:
                 assert "<script>alert" not in answer.text
 
 
+@pytest.mark.slow
 def test_every_figure_links_to_its_definition(tmp_path: Path) -> None:
     with dashboard_client(
         tmp_path, [*shop(), measurement("x_dwell", 3.0, source="team-b", unit="s")]
@@ -205,6 +207,7 @@ def test_definitions_have_words_formula_and_sql_of_every_metric(tmp_path: Path) 
             assert said in page, one.name
 
 
+@pytest.mark.slow
 def test_a_thousand_foreign_metrics_are_listed(tmp_path: Path) -> None:
     rows = [measurement(f"x_{n:04}", 1.0, source="team-b", unit="points") for n in range(1_000)]
     with dashboard_client(tmp_path, rows) as client:
@@ -308,6 +311,7 @@ def test_parts_of_the_active_users_sum_to_them(tmp_path: Path) -> None:
     assert "760 users were active in the 28 days until" in said
 
 
+@pytest.mark.slow
 def test_another_problems_figures_are_not_mixed_in(tmp_path: Path) -> None:
     other = [row | {"problem": "small shop", "value": 1.0, "n": 40} for row in figures.growth()]
     foreign = [row | {"source": "team-b", "value": 9e9, "n": 10**9} for row in figures.growth()]

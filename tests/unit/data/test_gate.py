@@ -228,6 +228,7 @@ def test_half_a_batch_may_be_bad_and_catalogues_may_be_empty(gate: GreatExpectat
     check_batch("items", GateCounts(), gate.rules("items"))
 
 
+@pytest.mark.slow
 def test_docs_speak_of_all_chunks(tmp_path: Path) -> None:
     gate = GreatExpectationsGate("table", now=NOW)
     gate.check("events", chunk({}, {"value": -1.0}))

@@ -60,6 +60,7 @@ def results(engine: Engine) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
+@pytest.mark.slow
 def test_each_batch_has_a_row_also_one_that_is_refused(tmp_path: Path) -> None:
     lake, engine = Lake(tmp_path / "lake"), open_engine(f"sqlite:///{tmp_path / 'database'}")
     before = datetime.now(UTC)

@@ -74,6 +74,7 @@ def test_what_is_not_mapped_is_filled_in(tmp_path: Path) -> None:
     assert click["event_type"] == "it's a click"
 
 
+@pytest.mark.slow
 def test_ids_made_from_content_are_stable_and_distinct(tmp_path: Path) -> None:
     """Rows added below change no id above; the same content twice is two events."""
     text = "user_id,item_id,occurred_at\nu,i,2024-01-05\nu,i,2024-01-05\nv,i,2024-01-05\n"
@@ -83,6 +84,7 @@ def test_ids_made_from_content_are_stable_and_distinct(tmp_path: Path) -> None:
     assert after[:3] == before
 
 
+@pytest.mark.slow
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     """Naive and zoned timestamps, whole numbers that became floating point, and numbers as ids."""
     moment = datetime(2024, 7, 5, 12)
@@ -102,6 +104,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "zoned.parquet")[0]["occurred_at"] == moment.replace(tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_days_are_read_alone_and_in_order(tmp_path: Path) -> None:
     days = [5, 3, 9, 3, 5, 5]
     lines = "".join(f"u{n},i,2024-01-0{day}\n" for n, day in enumerate(days)) + "u,i,never\n"
@@ -115,6 +118,7 @@ def test_days_are_read_alone_and_in_order(tmp_path: Path) -> None:
     assert everyone == ["u", "u1", "u3", "u0", "u4", "u5", "u2"]
 
 
+@pytest.mark.slow
 def test_a_days_digest_changes_with_its_rows_alone(tmp_path: Path) -> None:
     head, first, second = "user_id,item_id,occurred_at,value\n", "u,i,2024-01-03,1\n", "v,i,2024-01-04,1\n"
     digests = [
@@ -156,6 +160,7 @@ def people(tmp_path: Path, **settings: Any) -> list[dict[str, str | None] | None
     return [None if row is None else dict(row) for row in source.users()["own"].to_pylist()]
 
 
+@pytest.mark.slow
 def test_own_columns_of_users_are_kept_where_they_are_named(tmp_path: Path) -> None:
     assert people(tmp_path) == [None, None]
     named = {"columns": {"business": "is business"}, "user_columns": ("Segment", "business", "über uns")}

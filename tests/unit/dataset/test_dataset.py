@@ -238,6 +238,7 @@ def test_items_with_only_negative_rewards_end_the_fallback_list(tmp_path: Path) 
     assert snapshot.item_ids.decode(snapshot.popular) == ["3", "1", "2"]
 
 
+@pytest.mark.slow
 def test_the_hash_follows_the_content(tmp_path: Path) -> None:
     rows = [Row("a", "1", 0), Row("b", "2", DAY)]
     same = Dataset.load(make_lake(tmp_path / "1", rows), make_problem()).data_hash

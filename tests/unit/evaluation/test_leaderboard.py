@@ -87,6 +87,7 @@ def board(engine: Engine, home: Path, backtested: Path) -> Leaderboard:
     return Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 
+@pytest.mark.slow
 def test_verdicts_and_ranks(board: Leaderboard) -> None:
     found = {row.model: (row.ranks, row.standing, row.verdict) for row in board.rows}
     assert found["popularity"] == ((1, 2), "best", "baseline")
@@ -122,6 +123,7 @@ def test_the_difference_is_the_one_that_promotion_asks_for(
     assert by_model["popularity"].difference is None
 
 
+@pytest.mark.slow
 def test_less_is_better_for_popularity_bias(board: Leaderboard, engine: Engine, home: Path) -> None:
     other = Leaderboard.load(engine, PROBLEM, home / "artifacts", metric="popularity_bias")
     assert other.rows[0].model == "contrary"
@@ -150,6 +152,7 @@ def test_pairs_are_antisymmetric_and_never_better_than_each_other() -> None:
     assert (Pairs.of(-columns, "popularity_bias").better == pairs.better).all()
 
 
+@pytest.mark.slow
 def test_only_the_newest_backtest_on_the_newest_data_counts(engine: Engine, home: Path) -> None:
     run_backtest(engine, home, "contrary", small_split(seed=1))
     assert [row.model for row in Leaderboard.load(engine, PROBLEM, home / "artifacts").rows] == ["contrary"]
@@ -243,6 +246,7 @@ def test_the_page_is_well_formed_and_needs_no_network(board: Leaderboard) -> Non
     assert differences.get("aria-label") == "Difference from popularity, paired, with 95 % intervals"
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_png(board: Leaderboard, home: Path) -> None:
     strange = replace(board, problem=board.problem.model_copy(update={"name": "商店 $1 _x$ \\q"}))
     strange.plot(home / "new folder" / "board.png")
@@ -258,6 +262,7 @@ def test_numbers_as_people_read_them(value: float, text: str) -> None:
     assert formatting.number(value) == text
 
 
+@pytest.mark.slow
 def test_documented_examples() -> None:
     page = str(DOCS / "reference" / "metrics.md")
     assert doctest.testfile(page, module_relative=False, encoding="utf-8").failed == 0
@@ -308,6 +313,7 @@ def test_every_verdict_has_a_colour_on_the_page() -> None:
         assert re.search(rule, style), verdict
 
 
+@pytest.mark.slow
 def test_command_writes_json_page_and_plot(in_home: Path) -> None:
     shown = CliRunner().invoke(
         leaderboard, ["--json", "--html", "board.html", "--plot", "board.png"], catch_exceptions=False
@@ -345,6 +351,7 @@ def test_command_refuses_in_words(in_home: Path, arguments: list[str], complaint
         CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_command_takes_another_problem_by_file_or_its_own_by_name(in_home: Path) -> None:
     other = in_home / "other.yaml"
     other.write_text(PROBLEM_FILE.replace("small <shop>", "other"))

@@ -157,6 +157,7 @@ def test_a_split_knows_its_slices(tmp_path: Path) -> None:
     assert split.item_slices["tail"].tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_a_user_who_moved_is_in_another_slice_and_is_other_data(tmp_path: Path) -> None:
     lake = shop(tmp_path)
     before = Dataset.load(lake, problem()).split()
@@ -180,6 +181,7 @@ def test_the_shops_own_columns_are_sliced_by_as_canonical_ones(tmp_path: Path) -
     }
 
 
+@pytest.mark.slow
 def test_to_ask_for_slices_changes_no_data_and_other_values_do(tmp_path: Path) -> None:
     lake = shop(tmp_path)
     data = Dataset.load(lake, problem()).data_hash
@@ -194,6 +196,7 @@ def test_to_ask_for_slices_changes_no_data_and_other_values_do(tmp_path: Path) -
     assert Dataset.load(lake, problem(user_columns=["segment"])).split().slices_digest != segments
 
 
+@pytest.mark.slow
 def test_a_column_that_tells_people_apart_is_refused(tmp_path: Path) -> None:
     lake, n = Lake(tmp_path), 26
     shop(tmp_path)
@@ -325,6 +328,7 @@ def spec(**max_loss: float) -> ProblemSpec:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["users_new", "users"])
 def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key: str) -> None:
     board = win_but_lose_the_new(tmp_path, spec(**{key: 0.05}))
@@ -342,6 +346,7 @@ def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key
     assert [row.model for row in board.rows] == [row.model for row in board.slices[0].rows]
 
 
+@pytest.mark.slow
 def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -> None:
     board = win_but_lose_the_new(tmp_path, spec(users_new=0.2, country=0.0))
     assert [row.breaches for row in board.rows] == [(), ()]
@@ -352,6 +357,7 @@ def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_guardrail_of_an_empty_slice_says_so(tmp_path: Path) -> None:
     limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
     board = win_but_lose_the_new(tmp_path, limited)
@@ -363,6 +369,7 @@ def test_a_guardrail_of_an_empty_slice_says_so(tmp_path: Path) -> None:
     assert other.unchecked_guardrails == board.unchecked_guardrails
 
 
+@pytest.mark.slow
 def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(tmp_path: Path) -> None:
     limited = spec(users_new=0.05)
     board = win_but_lose_the_new(tmp_path, limited)

@@ -128,6 +128,7 @@ def test_an_impression_is_counted_once_however_often_a_page_reports_it() -> None
     assert rows[1]["reported_at"] is None
 
 
+@pytest.mark.slow
 def test_an_event_counts_once_however_it_is_reported() -> None:
     event = reported("e", "click", "tea", HOUR, of=1)
     found = joined([shown(1), event, event], [shop(event)])
@@ -142,6 +143,7 @@ def test_an_event_without_a_user_is_of_the_requests_user() -> None:
     assert found.impressions["reward"].to_pylist() == [0.0, 0.5]
 
 
+@pytest.mark.slow
 def test_only_events_before_the_cutoff_count() -> None:
     records: list[Entry] = [shown(1), shown(2, at=2 * HOUR), reported("c", "click", "tea", HOUR, of=1)]
     assert joined(records, until=NOON + HOUR).impressions["reward"].to_pylist() == [0.0, 0.0]
@@ -178,6 +180,7 @@ def test_a_model_learns_from_impressions_with_their_propensities() -> None:
     assert found.context is None
 
 
+@pytest.mark.slow
 def test_contexts_of_equal_width_are_passed_to_models() -> None:
     records = [shown(1), shown(2, at=1)]
     numbered = [request(n, items=[Item("tea", 0, 1), Item("cup", 0, 1)], context=[n, 0.5]) for n in (1, 2)]

@@ -36,6 +36,7 @@ def test_two_normal_posteriors_have_a_closed_form() -> None:
     assert found["b"] == pytest.approx(norm.cdf(0.02 / math.hypot(0.03, 0.01)), abs=1e-7)
 
 
+@pytest.mark.slow
 def test_many_posteriors_agree_with_draws() -> None:
     given_ones: dict[str, Posterior] = {
         "a": norm(0.0, 1.0), "b": norm(0.5, 0.2), "c": norm(0.4, 2.0), "d": beta(2, 3),

@@ -151,6 +151,7 @@ def test_shares_are_those_of_the_plan() -> None:
     assert chisquare(counts, [18_000, 9_000, 3_000]).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_coordinates_are_independent() -> None:
     """χ² of each pair of them, over 10 by 10 groups: none is below 1e-5 of 21 pairs."""
     ids = users(30_000)
@@ -307,6 +308,7 @@ bandits = st.builds(
 cuts = st.lists(st.integers(1, BUCKETS), min_size=2, max_size=6, unique=True).map(sorted)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(cuts, st.data())
 def test_a_bandits_unit_keeps_its_variant_and_its_probability(ends: list[int], data: st.DataObject) -> None:

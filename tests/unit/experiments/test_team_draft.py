@@ -80,6 +80,7 @@ def test_known_propensities() -> None:
 LETTERS = "abcdefghij"
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.permutations(LETTERS), st.permutations(LETTERS), st.integers(1, 8))
 def test_random_lists(first: list[str], second: list[str], k: int) -> None:

@@ -66,12 +66,14 @@ def test_rows_of_tables_are_in_the_order_of_numbers(lake: Lake, tmp_path: Path) 
     assert features.items(CUT).values.shape[0] == 1
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_computed_once(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_snapshots(lake, tmp_path, [CUT])
     monkeypatch.setattr(snapshots, "_write", lambda *_: pytest.fail("made again"))
     write_snapshots(lake, tmp_path, [CUT])
 
 
+@pytest.mark.slow
 def test_only_a_change_before_the_cutoff_recomputes_a_snapshot(tmp_path: Path) -> None:
     lake, root = filled(tmp_path / "lake"), tmp_path / "features"
     features = SnapshotFeatures(lake, root, IdIndex.build(["late"]), IdIndex.build([]))

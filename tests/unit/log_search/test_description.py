@@ -78,6 +78,7 @@ def test_outcomes_are_those_of_the_whole_logs_attribution(tmp_path: Path, is_dra
     assert credited > 5
 
 
+@pytest.mark.slow
 def test_events_of_the_shops_own_source_count(tmp_path: Path) -> None:
     """A purchase that no caller reported is credited to the last answer with its item."""
     make_home(tmp_path)
@@ -101,6 +102,7 @@ def test_without_a_problem_file_only_feedback_that_names_the_request_is_shown(tm
     assert [row["event_id"] for row in found.feedback] == ["click-2"]
 
 
+@pytest.mark.slow
 def test_reasons_are_those_of_the_version_that_answered(tmp_path: Path) -> None:
     """And say that the version was deleted once it was."""
     version = make_home(tmp_path)["popularity"]

@@ -89,6 +89,7 @@ def test_lake_and_spool_are_searched_alike(tmp_path: Path) -> None:
         assert (len(in_lake) in range(1, 400)) == (text != ""), text
 
 
+@pytest.mark.slow
 def test_the_newest_come_first_from_spool_and_lake(tmp_path: Path) -> None:
     """Some are drained, some are not; the limit holds over both."""
     home = settings_of(tmp_path)

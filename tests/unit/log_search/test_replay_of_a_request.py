@@ -134,6 +134,7 @@ def test_feedback_and_changes_of_then_count_and_later_ones_do_not(
     assert fourth not in shown
 
 
+@pytest.mark.slow
 def test_a_dislike_of_then_counts(tmp_path: Path) -> None:
     """An item with a negative reward is ruled out from its arrival on."""
     from tastemaker.dataset.dataset import Dataset
@@ -182,6 +183,7 @@ def test_a_version_that_is_younger_than_the_request_is_named(
     assert "trained after the request" in found.limits[0]
 
 
+@pytest.mark.slow
 def test_the_state_of_an_online_learner_is_refused(tmp_path: Path) -> None:
     """Unless it is asked for as it was trained; a version that never learned needs no permission."""
     version = served_homes.make_home(tmp_path, ("thompson",))["thompson"]

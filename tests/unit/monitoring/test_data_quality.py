@@ -167,6 +167,7 @@ def test_a_day_without_rows_is_named(healthy: Lake) -> None:
     assert found["findings"] == [f"shop has no rows of {NEWEST[3]}"]
 
 
+@pytest.mark.slow
 def test_a_source_that_delivers_nothing_any_more_is_named(tmp_path: Path) -> None:
     lake, engine = Lake(tmp_path / "lake"), open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
     for day in DAYS:

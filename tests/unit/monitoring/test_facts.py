@@ -177,6 +177,7 @@ def test_the_newest_event_of_each_source(settings: Settings) -> None:
     }
 
 
+@pytest.mark.slow
 def test_served_versions_are_the_champion_and_those_that_answered_in_the_last_day(
     settings: Settings,
 ) -> None:

@@ -141,6 +141,7 @@ def test_sessions_and_requests_without_features_are_not_looked_at(home: Home) ->
     assert check_skew(home.lake, home.root, home.engine) == []
 
 
+@pytest.mark.slow
 def test_at_most_so_many_requests_are_looked_at_and_always_the_same(home: Home) -> None:
     home.log(changed(home.snapshots(END, hours_ago=5), user_events_count=-1.0))
     found = [home.check(requests=7) for _ in range(2)]
@@ -148,6 +149,7 @@ def test_at_most_so_many_requests_are_looked_at_and_always_the_same(home: Home) 
     assert found[0].differences == found[1].differences
 
 
+@pytest.mark.slow
 def test_a_changed_definition_is_found_with_both_values(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     values = home.snapshots(END, hours_ago=5)
     home.log(values)
@@ -193,6 +195,7 @@ def test_the_store_may_be_written_an_hour_after_the_snapshots(home: Home) -> Non
     assert home.check().differences, "the snapshots were not ready by then"
 
 
+@pytest.mark.slow
 def test_a_value_that_changed_on_its_way_is_found(home: Home) -> None:
     home.log(changed(home.snapshots(END, hours_ago=5), user_tempo_days=-3.0))
     found = home.check()
@@ -200,11 +203,13 @@ def test_a_value_that_changed_on_its_way_is_found(home: Home) -> None:
     assert len(found.differences) == 40
 
 
+@pytest.mark.slow
 def test_a_value_that_became_missing_is_found(home: Home) -> None:
     home.log(changed(home.snapshots(END, hours_ago=5), user_events_count=None))
     assert reasons(home.check()) == {("user_events_count", "serving")}
 
 
+@pytest.mark.slow
 def test_late_events_are_no_difference(home: Home) -> None:
     """One user's event comes late, and one new user: everyone's share of a country changes."""
     home.log(home.snapshots(END, hours_ago=5))
@@ -216,12 +221,14 @@ def test_late_events_are_no_difference(home: Home) -> None:
     assert 3 < found.skipped["late"] < 40 + len(USER_FEATURES)
 
 
+@pytest.mark.slow
 def test_late_events_do_not_hide_a_changed_value(home: Home) -> None:
     home.log(changed(home.snapshots(END, hours_ago=5), user_tempo_days=-3.0))
     home.add_event(USERS[3], END)
     assert reasons(home.check()) == {("user_tempo_days", "serving")}
 
 
+@pytest.mark.slow
 def test_a_store_that_was_not_read_in_time_is_counted_apart(home: Home) -> None:
     home.snapshots(END, hours_ago=5)
     home.log({})

@@ -281,11 +281,13 @@ def test_an_empty_period_is_refused(data: Data) -> None:
         split(data, test_days=0)
 
 
+@pytest.mark.slow
 def test_models_of_different_splits_are_not_compared(data: Data, parts: SplitParts) -> None:
     with pytest.raises(TastemakerError, match="different splits"):
         compare(fit("popularity", parts), fit("ease", split(data, test_days=7)))
 
 
+@pytest.mark.slow
 def test_results_show_as_tables_in_a_notebook_and_as_text_in_a_terminal(
     data: Data, parts: SplitParts
 ) -> None:

@@ -158,6 +158,7 @@ def test_a_message_has_everything_as_text_and_as_html() -> None:
 ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n\t\x00:"), max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     summary=ANY,

@@ -135,6 +135,7 @@ def test_looks_at_the_tail_of_the_log_come_to_the_same(
     assert learning_homes.state(home, version) == learning_homes.state(other, version)
 
 
+@pytest.mark.slow
 def test_recent_impressions_and_late_feedback_wait(home: Path, versions: dict[str, Version]) -> None:
     version = versions["thompson"]
     first = learning_homes.shown(1, version.id, 10, ["item-03", "item-04"])
@@ -224,6 +225,7 @@ def test_few_snapshots_are_kept(tmp_path: Path, versions: dict[str, Version]) ->
     assert states.open(states.names()[0]).position == position
 
 
+@pytest.mark.slow
 def test_contexts_of_another_width_are_refused_and_counted(tmp_path: Path) -> None:
     version = learning_homes.contextual_home(tmp_path / "home", width=2)
     entries = [

@@ -67,6 +67,7 @@ def evaluate(instance: dg.DagsterInstance, workspace: LazyWorkspace, cursor: str
     return context.cursor
 
 
+@pytest.mark.slow
 def test_the_sensor_stores_how_jobs_ended_and_how_many_runs_wait(
     instance: dg.DagsterInstance, workspace: LazyWorkspace
 ) -> None:

@@ -34,6 +34,7 @@ def materialize(workspace: LazyWorkspace) -> dg.ExecuteInProcessResult:
     return dg.materialize([experiment_looks], resources={"workspace": workspace}, raise_on_error=False)
 
 
+@pytest.mark.slow
 def test_looks_are_stored_and_their_sentences_shown(workspace: LazyWorkspace) -> None:
     done = materialize(workspace)
     assert done.success
@@ -43,6 +44,7 @@ def test_looks_are_stored_and_their_sentences_shown(workspace: LazyWorkspace) ->
     assert len(read_looks(workspace.open().engine, "first", 0)) == 1
 
 
+@pytest.mark.slow
 def test_a_look_that_fails_does_not_keep_others_from_being_taken(workspace: LazyWorkspace) -> None:
     plant_experiment(workspace.open().engine, datetime.now(UTC), "a-wrong-one", primary="reward_per_visit")
     done = materialize(workspace)

@@ -139,6 +139,7 @@ def test_the_next_steps_can_be_typed_for_a_name_with_spaces() -> None:
     assert json.loads(run("my shop", "--json").output)["next"][0] == "cd 'my shop'"
 
 
+@pytest.mark.slow
 def test_a_file_of_events_is_read_from_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     output = run(*with_columns("shop", "--data", "orders.csv")).output
@@ -152,6 +153,7 @@ def test_a_file_of_events_is_read_from_where_it_is(tmp_path: Path, monkeypatch: 
     assert problem.split.test_days == ((days[-1] - days[0]).days + 1) // 5 == 21
 
 
+@pytest.mark.slow
 def test_project_and_data_can_be_moved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "orders.csv").write_text(ORDERS)

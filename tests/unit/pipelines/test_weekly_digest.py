@@ -65,6 +65,7 @@ def test_it_ticks_on_monday_from_seven_in_the_shops_time_zone(workspace: LazyWor
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 7-23 * * 1", "Europe/Berlin")
 
 
+@pytest.mark.slow
 def test_it_runs_until_every_channel_has_the_digest(workspace: LazyWorkspace, server: ScriptedServer) -> None:
     server.script(Answer(503))
     assert isinstance(tick(workspace, MONDAY), dg.RunRequest)

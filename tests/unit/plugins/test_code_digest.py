@@ -103,6 +103,7 @@ def test_one_thread_parses_at_a_time(digest: Digest, monkeypatch: pytest.MonkeyP
     assert most == 1
 
 
+@pytest.mark.slow
 def test_every_installed_model_has_a_digest_of_its_own() -> None:
     digests = {plugin.name: code_digest(plugin.recommender) for plugin in discovery.find().sound}
     assert len(digests) >= 15

@@ -24,6 +24,7 @@ def home(tmp_path: Path) -> Iterator[Reporting]:
         yield made
 
 
+@pytest.mark.slow
 def test_rows_of_the_user_are_deleted_and_no_others(home: Reporting) -> None:
     for number, user in enumerate((WHO, OTHER)):
         home.post(

@@ -336,6 +336,7 @@ def test_what_is_written_loads_as_the_same_problem(
     assert load_problem(path) == spec
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(SPECS)
 def test_valid_problems_break_no_rule(spec: ProblemSpec) -> None:

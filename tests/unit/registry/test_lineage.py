@@ -45,6 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutHome:
     return home
 
 
+@pytest.mark.slow
 def test_a_version_says_why_it_was_trained_and_what_became_of_it(home: RolloutHome) -> None:
     found = read_lineage(home.workspace.engine, home.second.id)
     assert (
@@ -83,6 +84,7 @@ def test_days_and_figures_are_as_a_person_reads_them(home: RolloutHome) -> None:
     assert parts["  diversity"] == "0.0000 (95 % interval -0.2000 to 0.0000)"
 
 
+@pytest.mark.slow
 def test_the_command_shows_it_by_version_and_by_answer(home: RolloutHome) -> None:
     by_version = CliRunner().invoke(why, [home.second.id])
     assert by_version.exit_code == 0
@@ -95,6 +97,7 @@ def test_the_command_shows_it_by_version_and_by_answer(home: RolloutHome) -> Non
     assert isinstance(CliRunner().invoke(why, []).exception, TastemakerError)
 
 
+@pytest.mark.slow
 def test_a_forced_promotion_names_its_person(home: RolloutHome) -> None:
     third = home.workspace.registry.newest("toy")
     found = read_lineage(home.workspace.engine, third.id)

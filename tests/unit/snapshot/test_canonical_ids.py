@@ -120,6 +120,7 @@ def test_ids_are_the_same_from_all_file_formats(tmp_path: Path) -> None:
     assert len(load(str(events), items=frame).dataset.item_ids) == 40
 
 
+@pytest.mark.slow
 def test_inexact_numbers_are_recognized(tmp_path: Path) -> None:
     table = pa.table(
         {
@@ -137,6 +138,7 @@ def test_inexact_numbers_are_recognized(tmp_path: Path) -> None:
     assert all("e+" in each for each in (users[1], users[2], items[1]))
 
 
+@pytest.mark.slow
 def test_decimals_are_exact_and_infinity_is_missing(tmp_path: Path) -> None:
     """Decimals hold every digit, so that 12345678901234567890.00 is a whole number that nothing rounded."""
     digits = ["12345678901234567890.00", "27.00", "28.50"]

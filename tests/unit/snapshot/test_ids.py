@@ -16,6 +16,7 @@ from tastemaker.snapshot.ids import IdIndex
 ids = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=50)
 
 
+@pytest.mark.slow
 @given(st.lists(ids, max_size=50), st.lists(ids, max_size=20))
 def test_round_trip_and_unknown_ids(known: list[str], others: list[str]) -> None:
     index = IdIndex.build(known)

@@ -48,6 +48,7 @@ def rules(tmp_path: Path, engine: Engine, plan: DayPlan) -> list[str]:
     return [one.rule for one in reversed(found) if one.severity == "page"]
 
 
+@pytest.mark.slow
 def test_restarts_and_a_new_version_page_no_person(tmp_path: Path, engine: Engine) -> None:
     plan = DayPlan(
         REGIMES, swaps=(6 * MINUTE,), restarts=(8 * MINUTE,), watch_restarts=(10 * MINUTE,), down_seconds=10
@@ -55,11 +56,13 @@ def test_restarts_and_a_new_version_page_no_person(tmp_path: Path, engine: Engin
     assert rules(tmp_path, engine, plan) == []
 
 
+@pytest.mark.slow
 def test_a_service_that_stays_away_pages(tmp_path: Path, engine: Engine) -> None:
     plan = DayPlan(REGIMES, restarts=(8 * MINUTE,), down_seconds=60)
     assert rules(tmp_path, engine, plan) == ["service_down"]
 
 
+@pytest.mark.slow
 def test_a_planted_fault_pages_across_a_restart_of_the_watch(tmp_path: Path, engine: Engine) -> None:
     def invalid(rises: dict[str, float]) -> None:
         rises[GOOD], rises[BAD] = 0.9 * rises[GOOD], 0.1 * rises[GOOD]

@@ -31,6 +31,7 @@ def test_shares_fill_the_buckets_but_for_rounding(count: int, data: st.DataObjec
     assert len({found[f"v{n}"].share for n in range(given_ones, count)}) == 1
 
 
+@pytest.mark.slow
 def test_the_units_are_those_that_the_log_says_are_needed(tmp_path: Path) -> None:
     problem = tmp_path / "problem.yaml"
     problem.write_text(PROBLEM, encoding="utf-8")

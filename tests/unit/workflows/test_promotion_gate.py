@@ -222,6 +222,7 @@ def test_what_may_be_worse_than_the_champion_is_refused(
     PromotionGate(registry).promote(version, force_reason="a person's word")
 
 
+@pytest.mark.slow
 def test_the_margin_is_a_setting(registry: Registry) -> None:
     champion_of(registry, BETTER)
     version = challenger(registry, BETTER + NOISE - NOISE.mean() - LOSS * 3)
@@ -292,6 +293,7 @@ def test_models_that_the_settings_leave_out_take_no_power_from_the_others(regist
     assert (found.models, found.better) == (2, True), "the version's own model always counts"
 
 
+@pytest.mark.slow
 def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
     add_backtest(registry, "popularity", BASE)
     evidence = add_backtest(registry, "toy", BETTER)

@@ -49,6 +49,7 @@ async def asked(site: DashboardWithUsers, scope: dict[str, Any], body: bytes) ->
     return sent
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(
     some.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "\u0130"]),

@@ -76,6 +76,7 @@ def test_attackers_at_many_addresses_do_not_delay_a_known_browser(limits: LoginL
     assert limits.wait(AWAY, "ada", known) == 0
 
 
+@pytest.mark.slow
 def test_guesses_at_one_user_from_everywhere_are_limited(limits: LoginLimits, clock: Clock) -> None:
     allowed = 0
     for number in range(50_000):

@@ -231,6 +231,7 @@ def test_secondary_metrics_are_corrected_for_their_number() -> None:
         )
 
 
+@pytest.mark.slow
 def test_primary_p_values_are_corrected_by_holm() -> None:
     look = take(units(seed=10, variants=("A", "B", "C", "D")), design(("A", "B", "C", "D")))
     rows = [one for one in look.effects if one.role == "primary" and one.is_adjusted]

@@ -46,6 +46,7 @@ def test_without_an_effect_a_run_ends_equal_at_the_planned_units() -> None:
     assert sum(one.value for one in none.verdicts.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_run_depends_on_its_number_and_the_seed_alone() -> None:
     design = experiment_units.design(planned_units=600, looks=3)
     pool = LoggedPool(experiment_units.units(1_000), REWARD, [0.0, 0.2])

@@ -107,6 +107,7 @@ def test_units_of_another_epoch_do_not_count(engine: Engine, tmp_path: Path, rea
     assert found.counts == {"control": 0, "B": 0}
 
 
+@pytest.mark.slow
 def test_old_or_missing_events_are_no_data(engine: Engine, tmp_path: Path, reader: RewardReader) -> None:
     its, started = experiment(engine), STARTED.timestamp()
     assert reader.read(its, started_at=started, now=NOW.timestamp()) is None
@@ -122,6 +123,7 @@ def test_directions_are_those_of_the_metrics(reader: RewardReader) -> None:
         reader.is_higher_better("happiness")
 
 
+@pytest.mark.slow
 def test_probabilities_count_the_epochs_whose_units_keep_their_variants(
     engine: Engine, tmp_path: Path, reader: RewardReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

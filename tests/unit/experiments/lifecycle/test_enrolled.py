@@ -82,6 +82,7 @@ def test_a_unit_whose_exposure_is_not_drained_yet_stays(shop: ExperimentHome, tm
     assert not any(is_assigned(shop, unit) for unit in ("eve", "forced", "old"))
 
 
+@pytest.mark.slow
 def test_a_unit_whose_exposure_comes_late_comes_back(shop: ExperimentHome, tmp_path: Path) -> None:
     shop.running(steps=(1_000_000,))
     expose(tmp_path, 1, "ann")

@@ -184,6 +184,7 @@ def test_how_often_drift_trains_is_a_setting(most: int, tmp_path: Path) -> None:
     assert count == most
 
 
+@pytest.mark.slow
 def test_other_code_is_a_reason(model: AutomatedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     usual(model)
     assert not model.evaluate(hours(8)).met & REASONS
@@ -230,6 +231,7 @@ def test_a_night_without_a_change_trains_nothing_and_a_changed_one_trains_once(m
     assert trainings == [(0, 1), (3, 1), (5, 1)]
 
 
+@pytest.mark.slow
 def test_a_comparison_follows_though_another_model_was_never_trained(model: AutomatedModel) -> None:
     usual(model)
     assert model.evaluate(hours(1.5)).requested == {"leaderboard"}
@@ -237,6 +239,7 @@ def test_a_comparison_follows_though_another_model_was_never_trained(model: Auto
     assert model.evaluate(hours(3)).requested == set()
 
 
+@pytest.mark.slow
 def test_a_daemon_that_has_forgotten_all_decides_the_same(model: AutomatedModel) -> None:
     usual(model)
     model.land(hours(7), "two")

@@ -72,6 +72,7 @@ def test_work_is_due_after_a_change_at_a_poll_or_at_its_time(
     assert work.is_due(seen, NOW, POLL) is due
 
 
+@pytest.mark.slow
 def test_a_person_is_asked_once_and_answers_by_a_command(
     home: RolloutHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_person_is_asked_once_and_answers_by_a_command(
     assert list(catalogue.pending_work(home.workspace)) == []
 
 
+@pytest.mark.slow
 def test_the_evidence_has_the_versions_the_path_and_the_figures(home: RolloutHome) -> None:
     number = begun(home)
     host = Approving(YES)
@@ -112,6 +114,7 @@ def test_the_evidence_has_the_versions_the_path_and_the_figures(home: RolloutHom
     assert (approval.actor, approval.reason) == (PERSON, "figures read")
 
 
+@pytest.mark.slow
 def test_another_champion_ends_the_wait_for_an_approval(home: RolloutHome) -> None:
     number, lines = begun(home), list[str]()
     flows = LocalFlows(home.workspace, POLL, lines.append)

@@ -56,6 +56,7 @@ def test_with_the_package_that_it_lacked_the_module_comes_along(shelf: Path) -> 
     assert "other.py" not in names
 
 
+@pytest.mark.slow
 def test_a_start_that_can_not_load_is_an_error_that_names_what_it_lacks(shelf: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"shelf\.service can't be packed without numpy"):
         import_closure(shelf, "shelf", ["shelf.service"], [])

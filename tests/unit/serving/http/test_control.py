@@ -94,6 +94,7 @@ def counted(worker: Worker, name: str, **labels: str) -> float:
     return sum(one.value for one in found if labels.items() <= one.labels.items())
 
 
+@pytest.mark.slow
 def test_a_controlled_request_is_logged_with_its_assignment(worker: Worker, home: Path) -> None:
     gateway = gate(worker, home, is_controlled=True)
     bodies = {

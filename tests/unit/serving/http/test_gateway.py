@@ -265,6 +265,7 @@ def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> N
     assert (sent, seen(worker)) == ([], [])
 
 
+@pytest.mark.slow
 def test_the_page_says_how_the_process_does_and_is_html_whatever_is_said(worker: Worker) -> None:
     document = ask(worker, "GET", "/openapi.json").json()
     page = ask(worker, "GET", "/").text

@@ -149,6 +149,7 @@ def test_the_measured_batch_size_is_one_that_was_timed(tmp_path: Path) -> None:
     assert Nearest(made, tmp_path).exact_from in (1, 2, 4, 8, 16, 32, 64, NEVER)
 
 
+@pytest.mark.slow
 def test_the_same_vectors_give_the_same_file(tmp_path: Path) -> None:
     made = model()
     for folder in (tmp_path / "a", tmp_path / "b"):

@@ -40,6 +40,7 @@ def snapshot() -> Snapshot:
     )
 
 
+@pytest.mark.slow
 def test_propensities_are_frequencies(snapshot: Snapshot) -> None:
     cold = ColdStart(snapshot, NEW)
     drawn = [cold.draw(seed, LAMPS, but_not=(), among=None) for seed in SEEDS]

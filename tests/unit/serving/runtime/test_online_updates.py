@@ -40,6 +40,7 @@ def served(engine: Batcher) -> Predictor:
     return engine.predictor
 
 
+@pytest.mark.slow
 def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tmp_path: Path) -> None:
     before = served(engine)
     states = Checkpoints(tmp_path / "learning", before.loaded)

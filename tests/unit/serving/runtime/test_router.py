@@ -148,6 +148,7 @@ def test_a_version_that_fails_keeps_its_users_and_their_assignment(served: Serve
     assert served.logged()[answer.request_id].assignment == TREATMENT
 
 
+@pytest.mark.slow
 def test_one_engine_is_swapped_and_the_other_stays(served: Served, tmp_path: Path) -> None:
     first, second = (version.id for version in served.versions)
     third = served_homes.make_home(tmp_path / "home", ("thompson",))["thompson"].id
