@@ -54,7 +54,7 @@ _EXPOSED = """
     FROM requests WHERE epoch_us(occurred_at) / 1e6 BETWEEN $since AND $now
         AND NOT starts_with(user_id, $session)
 """
-_LAST = "SELECT max(occurred_at) FROM requests WHERE occurred_at <= $now"
+_COVERED = "SELECT min(occurred_at), max(occurred_at) FROM requests WHERE occurred_at <= $now"
 
 
 class EffectByDay(NamedTuple):
@@ -212,13 +212,15 @@ def replayed_units(
 def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> tuple[UnitTable, float]:
     """Return the users of the last weeks by their first lists, and when these weeks begin."""
     with lake.connect() as connection:
-        last = connection.execute(_LAST, {"now": now}).fetchall()[0][0]
+        first, last = connection.execute(_COVERED, {"now": now}).fetchall()[0]
         if last is None:
             raise TastemakerError(
                 "the log has no request: nothing can be planned from it",
                 fix="serve lists first, or write planned_units into the design yourself",
             )
-        since = (last - timedelta(weeks=WEEKS)).timestamp()
+        weeks = (last - timedelta(weeks=WEEKS)).timestamp()
+        # Days before the log began had no traffic that could be counted.
+        since = weeks + max((first.timestamp() - weeks) // DAY_SECONDS, 0) * DAY_SECONDS
         period = {"since": since, "now": now.timestamp(), "session": SESSION}
         connection.execute(_EXPOSED, period)
         query = UnitQuery.of(design, range(1), "user", problem, started_at=since)

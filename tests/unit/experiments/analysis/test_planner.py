@@ -84,6 +84,23 @@ def test_figures_are_those_of_plain_numpy(tmp_path: Path, problem: ProblemSpec) 
     assert reached == expected
 
 
+@pytest.mark.parametrize("days", [3, 10])
+def test_days_before_the_log_began_are_no_days_without_traffic(
+    tmp_path: Path, problem: ProblemSpec, days: int
+) -> None:
+    world, _ = shop()
+    since = LAST - timedelta(days=days)
+    world.requests = [one for one in world.requests if one.occurred_at >= since.timestamp()]
+    if days < 7:
+        with pytest.raises(TastemakerError, match="the log covers 3 days, a plan needs at least a week"):
+            planned(tmp_path, problem, world)
+        return
+    (week,) = planned(tmp_path, problem, world).by_day
+    end = since.timestamp() + 7 * 86_400
+    users = {one.user_id for one in world.requests if one.occurred_at < end} - {"session:abc"}
+    assert (week.days, week.units[1.0]) == (7, len(users))
+
+
 def test_units_are_those_of_statsmodels_times_the_factor_of_the_looks(
     tmp_path: Path, problem: ProblemSpec
 ) -> None:
