@@ -49,12 +49,12 @@ test: install  ## run the tests
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Files are in memory where it has 2 GB to spare: databases and logs wait for a disk at each commit.
-# Each of the two workers has one processor, so that no thread of a matrix product waits for another.
+# A worker's matrix products have one thread, so that none waits for another; a third worker runs while tests wait.
 test-fast: export OPENBLAS_NUM_THREADS := 1
 test-fast: install  ## run the unit tests that start no process and are not slow
 	free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}') || free=0; \
 	if [ "$${free:-0}" -gt 2000000 ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi; \
-	$(BIN)/pytest -n 2 --dist loadfile -q --durations 10 --durations-min 2 -o tmp_path_retention_policy=failed \
+	$(BIN)/pytest -n 3 --dist loadfile -q --durations 10 --durations-min 2 -o tmp_path_retention_policy=failed \
 		-p no:schemathesis -p no:faker -p no:typeguard --hypothesis-profile fast \
 		-m "not processes and not servers and not slow" tests/unit models
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Float64 = NDArray[np.float64]
 SCORES_AT_ONCE = 2**25
 """Scores that a model may compute for one block of users: 128 MB in float32."""
-USERS_AT_ONCE = 4096
+USERS_AT_ONCE = 8192
 
 Progress = Callable[[int, int], None]
 """Called with the number of users evaluated so far and the number of all users."""

@@ -96,16 +96,6 @@ def test_threads_do_not_change_the_ranking(request_: tuple[Float32, Batch, int],
         np.testing.assert_array_equal(ours, wanted)
 
 
-@given(st.integers(0, 10_000), st.integers(module.ROWS, 1_000))
-def test_blocks_hold_each_row_once_and_get_smaller_at_the_end(n: int, size: int) -> None:
-    blocks = module._blocks(n, size)
-    assert [row for block in blocks for row in range(n)[block]] == [*range(n)]
-    lengths = [len(range(n)[block]) for block in blocks]
-    assert lengths == sorted(lengths, reverse=True)
-    assert max(lengths, default=0) <= size
-    assert not lengths or lengths[-1] <= module.ROWS or len(lengths) == 1
-
-
 def test_scores_that_fail_in_a_thread_fail_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     def score(rows: slice) -> Float32:
         if rows.start:

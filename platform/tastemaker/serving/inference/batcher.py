@@ -342,7 +342,7 @@ class _ModelThread:
         queue, batch = self.engine.queue, []
         most = self._most_rows()
         waiting = queue.get()
-        if self._crowded or not queue.empty():
+        if waiting is not None and (self._crowded or not queue.empty()):
             self._gather(most)
         while waiting is not None:
             if not waiting.future.done():
