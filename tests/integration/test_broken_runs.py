@@ -6,12 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any
 
-import dagster as dg
 import pytest
 from sqlalchemy import select
 
@@ -153,25 +151,25 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, undisturb
 def test_a_run_that_waits_for_a_place_gets_that_of_one_that_is_killed(tmp_path: Path) -> None:
     """No process of Dagster's runs that could notice it."""
     settings = small_shop.settings(tmp_path / "home")
-    words = [sys.executable, pooled_runs.__file__]
-    holder = subprocess.Popen(
-        words, env=commands.environment(settings.home), stdout=subprocess.PIPE, text=True
-    )
-    ended_ids: Queue[str] = Queue()
+    with ExitStack() as stack:
 
-    def kill_when_blocked(event: dg.DagsterEvent) -> None:
-        if "blocked by limit for pool" in (event.message or ""):
-            holder.kill()
+        def start(what: str, until: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, pooled_runs.__file__, what],
+                env=commands.environment(settings.home),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(ended(process))
+            assert process.stdout is not None
+            assert until in (line.strip() for line in process.stdout)
+            return process
 
-    def wait() -> None:
-        ended_ids.put(pooled_runs.train(settings, lambda: None, kill_when_blocked))
-
-    with ended(holder):
-        assert holder.stdout is not None
-        assert holder.stdout.readline().strip() == pooled_runs.HELD
-        Thread(target=wait, daemon=True).start()
-        run_id = ended_ids.get(timeout=120)
+        holder = start("hold", pooled_runs.HELD)
+        waiting = start("pass", pooled_runs.BLOCKED)
+        holder.kill()
+        assert waiting.wait(120) == 0
         assert holder.wait() == -signal.SIGKILL
     with open_instance(settings) as instance:
-        statuses = {one.run_id == run_id: one.status for one in instance.get_runs()}
-    assert statuses == {True: dg.DagsterRunStatus.SUCCESS, False: dg.DagsterRunStatus.FAILURE}
+        statuses = sorted(one.status.value for one in instance.get_runs())
+    assert statuses == ["FAILURE", "SUCCESS"]

@@ -1,4 +1,8 @@
-"""Runs of a model that has a place in the pool of trainings: `python -m support.pooled_runs` keeps it."""
+"""Runs of a model that has a place in the pool of trainings, as processes of their own.
+
+python pooled_runs.py hold    # keeps the place
+python pooled_runs.py pass    # says when it waits for the place, and gives it back
+"""
 
 from __future__ import annotations
 
@@ -15,25 +19,20 @@ from tastemaker_pipelines.common import TRAINING_POOL
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace, workspace_resource
 
-HELD = "the place is taken"
+HELD, BLOCKED = "the place is taken", "it waits for the place"
 LONG_SECONDS = 3_600.0
 
 
-def train(
-    settings: Settings, work: Callable[[], None], on_event: Callable[[dg.DagsterEvent], None] = lambda _: None
-) -> str:
-    """Run the model in this process, with the resource of the asset graph; return the run's id.
-
-    `on_event` gets each event of the run.
-    """
+def train(settings: Settings, work: Callable[[], None]) -> None:
+    """Run the model in this process, with the resource of the asset graph, and print when it is blocked."""
 
     @dg.asset(pool=TRAINING_POOL, required_resource_keys={"workspace"})
     def model() -> None:
         work()
 
     def listen(entry: dg.EventLogEntry) -> None:
-        if entry.dagster_event is not None:
-            on_event(entry.dagster_event)
+        if entry.dagster_event and "blocked by limit for pool" in (entry.dagster_event.message or ""):
+            print(BLOCKED, flush=True)
 
     workspace = workspace_resource(LazyWorkspace(settings))
     job = dg.Definitions([model], resources={"workspace": workspace}).resolve_implicit_global_asset_job_def()
@@ -41,7 +40,6 @@ def train(
     with open_instance(settings) as instance:
         instance.add_event_listener(run_id, listen)
         assert job.execute_in_process(instance=instance, run_id=run_id).success
-    return run_id
 
 
 def _hold() -> None:
@@ -51,4 +49,4 @@ def _hold() -> None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of libraries
-    sys.exit(train(load_settings(), _hold))
+    train(load_settings(), {"hold": _hold, "pass": lambda: None}[sys.argv[1]])

@@ -280,7 +280,7 @@ def test_a_draft_has_a_plan_from_the_log(
     monkeypatch.setattr(ExperimentLooks, "plan", lambda self, name: plan)
     printed = CliRunner().invoke(size_command, [NAME], catch_exceptions=False).output.splitlines()
     assert printed[0] == plan.sentence
-    assert printed[-1].startswith("28")
+    assert printed[-1].startswith("14")  # whole weeks that the log covers
     found = json.loads(CliRunner().invoke(size_command, [NAME, "--json"], catch_exceptions=False).output)
     assert (found["units"], found["sentence"]) == (plan.units, plan.sentence)
 
