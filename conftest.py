@@ -15,8 +15,11 @@ from sqlalchemy import Engine
 from support.repository import ROOT
 from support.small_disks import mounted
 from tastemaker.storage.engine import open_engine
+from tastemaker.util.interrupts import restore_interrupts
 
 pytest_plugins = ["support.migrated_schema", "support.process_tier", "support.servers", "support.small_shop"]
+
+restore_interrupts()  # tests run Dagster in their own process
 
 # Speed is measured in benchmarks/: a busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -15,6 +15,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.monitoring.job_runs import ALL_ASSETS, record_job_run
 from tastemaker.settings import Settings
 from tastemaker.trainings.records import REQUESTED, Reason
+from tastemaker.util.interrupts import restore_interrupts
 from tastemaker.watch.failed_runs import report_failed_runs
 from tastemaker.workflows.training.child_process import warm_up
 from tastemaker.workflows.workspace import Workspace
@@ -85,6 +86,7 @@ def run(
     Raises:
         TastemakerError: If `select` is not valid or selects nothing, or the settings are wrong.
     """
+    restore_interrupts()
     warm_up()
     workspace = LazyWorkspace(settings)
     defs = build_defs(workspace=workspace)
