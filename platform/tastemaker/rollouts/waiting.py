@@ -16,6 +16,17 @@ def shadow_since(changes: Sequence[RolloutChange]) -> str | None:
     return next(found, None)
 
 
+def in_shadow_since(rollout: Rollout, changes: Sequence[RolloutChange]) -> datetime:
+    """Return since when the recipe of a rollout in the shadow has been there.
+
+    Args:
+        rollout: The rollout.
+        changes: Its changes, oldest first.
+    """
+    since = shadow_since(changes)
+    return rollout.started_at if since is None else datetime.fromisoformat(since)
+
+
 def due_at(
     rollout: Rollout, changes: Sequence[RolloutChange], promotion: PromotionSettings
 ) -> datetime | None:
@@ -32,8 +43,7 @@ def due_at(
     if rollout.state == "approval":
         return None if _needs_person(changes, promotion) else rollout.started_at
     if rollout.state == "shadow":
-        since = datetime.fromisoformat(shadow_since(changes) or rollout.started_at.isoformat())
-        return since + timedelta(hours=promotion.shadow_hours)
+        return in_shadow_since(rollout, changes) + timedelta(hours=promotion.shadow_hours)
     return None
 
 

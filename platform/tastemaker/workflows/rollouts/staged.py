@@ -19,7 +19,7 @@ from tastemaker.experiments.lifecycle.states import ActionRefused
 from tastemaker.experiments.shadows import ShadowFigure, measure_shadows
 from tastemaker.rollouts.states import CHECKS, SHADOW_SINCE, RolloutState
 from tastemaker.rollouts.store import Move, Rollout, RolloutChange
-from tastemaker.rollouts.waiting import shadow_since
+from tastemaker.rollouts.waiting import in_shadow_since, shadow_since
 from tastemaker.workflows.rollouts import offline, trials
 from tastemaker.workflows.rollouts.designs import (
     canary_design,
@@ -80,7 +80,7 @@ def _out_of_shadow(
     workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange], now: datetime
 ) -> Move | None:
     """Take a version out of the shadow once it has been long enough in it and enough users were answered."""
-    since = datetime.fromisoformat(shadow_since(changes) or rollout.started_at.isoformat())
+    since = in_shadow_since(rollout, changes)
     if now < since + timedelta(hours=workspace.settings.promotion.shadow_hours):
         return None
     fallback = _measured(workspace, shadow_name(rollout.id), now)
