@@ -26,6 +26,9 @@ class PromotionSettings(BaseModel):
     """Hours for which a version answers in shadow before its first users (rollout)."""
     step_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
     """Smallest time in hours that a step of the canary or the ramp lasts (rollout)."""
+    newer_fit_hours: Annotated[float, Field(gt=0, le=720)] = 3.0
+    """Largest `shadow_hours` and `step_hours` of a version that differs from the champion by newer data alone
+    (rollout)."""
     max_days: Annotated[float, Field(ge=1, le=365)] = 28.0
     """Largest number of days that an experiment may take; if the planner says more, the traffic is too small
     (automatic)."""

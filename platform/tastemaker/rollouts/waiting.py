@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tastemaker.promotion_settings import PromotionSettings
+from tastemaker.rollouts.pace import pace_of
 from tastemaker.rollouts.states import APPROVED, SHADOW_SINCE
 from tastemaker.rollouts.store import Rollout, RolloutChange
 
@@ -43,7 +44,8 @@ def due_at(
     if rollout.state == "approval":
         return None if _needs_person(changes, promotion) else rollout.started_at
     if rollout.state == "shadow":
-        return in_shadow_since(rollout, changes) + timedelta(hours=promotion.shadow_hours)
+        hours = pace_of(changes, promotion).shadow_hours
+        return in_shadow_since(rollout, changes) + timedelta(hours=hours)
     return None
 
 

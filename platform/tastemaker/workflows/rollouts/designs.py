@@ -22,6 +22,7 @@ from tastemaker.workflows.experiment_draft import CONTROL
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
+    from tastemaker.rollouts.pace import Pace
     from tastemaker.workflows.workspace import Workspace
 
 NAMESPACE = "rollouts"
@@ -29,8 +30,6 @@ NEW = "new"
 """The variant of the new version."""
 SHADOW_SHARE = 100_000
 """Buckets of the users whose requests are copied: a tenth of the work once more."""
-STEPS = (20_000, 100_000, 400_000, BUCKETS)
-"""Enrolment of each step: 1, 5, 20 and 50 % of the users have the new version, as many are compared."""
 _HOURS_OF_A_DAY = 24.0
 
 
@@ -49,17 +48,30 @@ def steps_name(rollout_id: int) -> str:
     return f"rollout-{rollout_id}"
 
 
-def shadow_design(workspace: Workspace, rollout_id: int, champion: Version, version: Version) -> Design:
-    """Return the design of a rollout's shadow: a tenth of the requests is copied to the new version."""
+def shadow_design(
+    workspace: Workspace, rollout_id: int, champion: Version, version: Version, pace: Pace
+) -> Design:
+    """Return the design of a rollout's shadow: a tenth of the requests is copied to the new version.
+
+    Args:
+        workspace: The workspace.
+        rollout_id: The rollout.
+        champion: The champion.
+        version: The new version.
+        pace: The steps of the rollout.
+    """
     shares = {CONTROL: BUCKETS - SHADOW_SHARE, NEW: SHADOW_SHARE}
-    found = _design(workspace, shadow_name(rollout_id), "shadow", rollout_id, champion, version, shares)
+    name = shadow_name(rollout_id)
+    found = _design(workspace, name, "shadow", rollout_id, champion, version, shares, pace)
     return msgspec.structs.replace(found, steps=(BUCKETS,))
 
 
-def canary_design(workspace: Workspace, rollout_id: int, champion: Version, version: Version) -> Design:
-    """Return the design of a rollout's canary and ramp."""
-    shares = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
-    return _design(workspace, steps_name(rollout_id), "rollout", rollout_id, champion, version, shares)
+def canary_design(
+    workspace: Workspace, rollout_id: int, champion: Version, version: Version, pace: Pace
+) -> Design:
+    """Return the design of a rollout's canary and ramp; arguments as in `shadow_design`."""
+    halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
+    return _design(workspace, steps_name(rollout_id), "rollout", rollout_id, champion, version, halves, pace)
 
 
 def comparison_design(workspace: Workspace, rollout_id: int, champion: Version, version: Version) -> Design:
@@ -97,12 +109,13 @@ def _design(
     champion: Version,
     version: Version,
     shares: dict[str, int],
+    pace: Pace,
 ) -> Design:
-    hours = workspace.settings.promotion.step_hours
     return experiment_draft.draft(
         workspace, name, _variants(shares, champion, version), kind=kind, namespace=NAMESPACE,
-        owner=owner_of(rollout_id), hypothesis=_hypothesis(champion, version), steps=STEPS,
-        step_hours=hours, window_days=min(hours / _HOURS_OF_A_DAY, 1.0), covariate_days=0,
+        owner=owner_of(rollout_id), hypothesis=_hypothesis(champion, version),
+        steps=tuple(round(2 * one * BUCKETS) for one in pace.shares), step_hours=pace.step_hours,
+        window_days=min(pace.step_hours / _HOURS_OF_A_DAY, 1.0), covariate_days=0,
     )  # fmt: skip
 
 

@@ -8,15 +8,17 @@ automatic    no champion yet                             offline
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.guardrails.needed_units import units_until_safe
 from tastemaker.experiments.guardrails.running_guard import is_guarded
-from tastemaker.experiments.plan import BUCKETS
-from tastemaker.workflows.rollouts.designs import STEPS, canary_design, comparison_design
+from tastemaker.rollouts.pace import choose_pace
+from tastemaker.workflows.promotion_gate import is_newer_fit
+from tastemaker.workflows.rollouts.designs import canary_design, comparison_design
 
 if TYPE_CHECKING:
     from tastemaker.experiments.analysis.planner import TrafficPlan
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from tastemaker.rollouts.states import RolloutPath
     from tastemaker.workflows.workspace import Workspace
 
-CANARY_SHARE = STEPS[0] / BUCKETS / 2
-"""Share of the users that have the new version at the first step."""
 _HOURS_OF_A_DAY = 24.0
 
 
@@ -69,29 +69,39 @@ def is_same_recipe(one: Version, other: Version) -> bool:
 
 
 def _rollout(workspace: Workspace, champion: Version, version: Version) -> PathDecision:
-    promotion = workspace.settings.promotion
-    design = canary_design(workspace, 0, champion, version)
+    is_fit = is_newer_fit(version.manifest, champion.manifest)
+    pace = choose_pace(workspace.settings.promotion, is_newer_fit=is_fit)
+    design = canary_design(workspace, 0, champion, version, pace)
     try:
         plan = _plan(workspace, design)
     except TastemakerError as error:
         return PathDecision("offline", f"a canary can't be planned from the log: {error.problem}")
-    needed, last = units_until_safe(design), plan.by_day[-1]
-    first = next((one.days for one in plan.by_day if one.units[1.0] * CANARY_SHARE >= needed), None)
+    needed, last, share = units_until_safe(design), plan.by_day[-1], pace.shares[0]
     advice = _advice(plan) | {"canary_users_needed": needed}
     figures = (
-        f"{CANARY_SHARE:.0%} of the users must be at least {needed:,} for the guardrails to be safe, and "
-        f"{last.units[1.0]:,} users come in {last.days} days, {CANARY_SHARE:.0%} of which are "
-        f"{int(last.units[1.0] * CANARY_SHARE):,}"
+        f"{share:.0%} of the users must be at least {needed:,} for the guardrails to be safe, and "
+        f"{last.units[1.0]:,} users come in {last.days} days, {share:.0%} of which are "
+        f"{int(last.units[1.0] * share):,}"
     )
-    step = promotion.step_hours / _HOURS_OF_A_DAY
-    most = math.ceil(promotion.shadow_hours / _HOURS_OF_A_DAY + max(first or 0, step) + step * len(STEPS[1:]))
-    if first is None:
+    if last.units[1.0] * share < needed:
         return PathDecision("offline", f"too little traffic for a canary: {figures}", advice)
-    if most > promotion.max_days:
-        why = f"it may take {most} days, more than promotion.max_days {promotion.max_days:g}: {figures}"
-        return PathDecision("offline", why, advice | {"days": most})
-    why = f"the champion's recipe was trained again, and the rollout takes at most {most} days: {figures}"
-    return PathDecision("rollout", why, advice | {"days": most})
+    step = pace.step_hours / _HOURS_OF_A_DAY
+    first = max(_days_until(plan, needed / share), step)
+    days = round(pace.shadow_hours / _HOURS_OF_A_DAY + first + step * len(pace.shares[1:]), 1)
+    if days > pace.max_days:
+        why = f"a rollout would take {days:g} days, more than {pace.max_days:g}: {figures}"
+        return PathDecision("offline", why, advice | {"days": days})
+    why = f"the champion's recipe was trained again, and the rollout takes about {days:g} days: {figures}"
+    return PathDecision("rollout", why, advice | {"days": days})
+
+
+def _days_until(plan: TrafficPlan, users: float) -> float:
+    """Return after how many days so many users have come.
+
+    Fewer and fewer are new, so that between the ends of two weeks more have come than in proportion.
+    """
+    reached, days = zip(*((one.units[1.0], one.days) for one in plan.by_day), strict=True)
+    return float(np.interp(users, (0, *reached), (0, *days)))
 
 
 def _experiment(workspace: Workspace, champion: Version, version: Version) -> PathDecision:

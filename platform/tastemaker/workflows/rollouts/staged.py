@@ -1,7 +1,8 @@
 """The path rollout: shadow, canary and ramp, each step gated by guardrails.
 
 shadow    requests are copied; the version's own answers must not fall back more often than those served
-canary    1, 5 and 20 % of the users; the guard takes each step, and rolls back what does harm
+canary    1, 5 and 20 % of the users, 5 % where only the data are newer; the guard takes each step, and rolls
+          back what does harm
 ramp      half of the users, until the guardrails allow that all get the version
 """
 
@@ -17,6 +18,7 @@ from tastemaker.experiments.guardrails.running_guard import is_guarded
 from tastemaker.experiments.guardrails.verdicts import MIN_UNITS
 from tastemaker.experiments.lifecycle.states import ActionRefused
 from tastemaker.experiments.shadows import ShadowFigure, measure_shadows
+from tastemaker.rollouts.pace import pace_of
 from tastemaker.rollouts.states import CHECKS, SHADOW_SINCE, RolloutState
 from tastemaker.rollouts.store import Move, Rollout, RolloutChange
 from tastemaker.rollouts.waiting import in_shadow_since, shadow_since
@@ -61,10 +63,11 @@ def next_move(
 def _into_shadow(
     workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange], now: datetime
 ) -> Move:
-    if workspace.settings.promotion.shadow_hours == 0:
+    pace = pace_of(changes, workspace.settings.promotion)
+    if pace.shadow_hours == 0:
         return _into_canary(workspace, rollout, changes)
     champion, version = trials.versions_of(workspace, rollout)
-    design = shadow_design(workspace, rollout.id, champion, version)
+    design = shadow_design(workspace, rollout.id, champion, version, pace)
     try:
         trials.ensure_running(workspace, rollout, design, Starter.of(rollout, changes))
     except TastemakerError as error:
@@ -81,7 +84,7 @@ def _out_of_shadow(
 ) -> Move | None:
     """Take a version out of the shadow once it has been long enough in it and enough users were answered."""
     since = in_shadow_since(rollout, changes)
-    if now < since + timedelta(hours=workspace.settings.promotion.shadow_hours):
+    if now < since + timedelta(hours=pace_of(changes, workspace.settings.promotion).shadow_hours):
         return None
     fallback = _measured(workspace, shadow_name(rollout.id), now)
     if fallback is None or fallback.users < MIN_UNITS:
@@ -127,7 +130,8 @@ def _evidence(figure: ShadowFigure) -> dict[str, Any]:
 
 def _into_canary(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutChange]) -> Move:
     champion, version = trials.versions_of(workspace, rollout)
-    design = canary_design(workspace, rollout.id, champion, version)
+    pace = pace_of(changes, workspace.settings.promotion)
+    design = canary_design(workspace, rollout.id, champion, version, pace)
     try:
         trials.ensure_running(workspace, rollout, design, Starter.of(rollout, changes))
     except TastemakerError as error:

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import TastemakerError
 from tastemaker.registry.artifact import verify_version
 from tastemaker.rollouts import store
-from tastemaker.rollouts.states import ENDED, SHADOW_SINCE
+from tastemaker.rollouts.states import ENDED, NEWER_FIT, SHADOW_SINCE
 from tastemaker.rollouts.store import (
     Move,
     Proposal,
@@ -30,6 +30,7 @@ from tastemaker.rollouts.store import (
 )
 from tastemaker.rollouts.waiting import is_approved, shadow_since
 from tastemaker.util.file_lock import file_lock
+from tastemaker.workflows.promotion_gate import is_newer_fit
 from tastemaker.workflows.rollouts import compared, offline, staged, trials
 from tastemaker.workflows.rollouts.designs import owner_of
 from tastemaker.workflows.rollouts.paths import PathDecision, decide_path, is_same_recipe
@@ -83,7 +84,9 @@ def begin(
     proposal = Proposal(version.problem, version.id, champion_id, path, why, advice)
     moment = now or datetime.now(UTC)
     with alone(workspace):
-        evidence = _made_room(workspace, version, moment)
+        evidence: dict[str, Any] = _made_room(workspace, version, moment)
+        if current is not None and is_newer_fit(version.manifest, current.manifest):
+            evidence |= {NEWER_FIT: True}
         move = Move("approval", reason, actor, evidence)
         return store.add(workspace.engine, proposal, move, moment)
 

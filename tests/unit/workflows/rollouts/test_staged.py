@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from support import rollout_homes
+from support import registered_versions, rollout_homes
 from support.rollout_homes import BEST, PERSON, Killed, RolloutHome, Traffic, killed_after
 from tastemaker.errors import TastemakerError
+from tastemaker.plugins import discovery
 from tastemaker.registry import Version, champion
 from tastemaker.rollouts import store
 from tastemaker.rollouts.waiting import waits_for
@@ -91,6 +92,43 @@ def test_a_sound_version_takes_all_steps_and_leaves_its_units_free(
     for one in home.workspace.experiments.list():
         assert home.workspace.experiments.verify(one.name) == []
     begun(home, rollout_homes.add(home.workspace, 3.0, BEST))
+
+
+def test_newer_data_alone_wait_for_hours_and_take_two_steps(home: RolloutHome, traffic: Traffic) -> None:
+    newer = rollout_homes.add(home.workspace, 1.0, BEST, seed=1)
+    rollout_id = begun(home, newer)
+    name, due = f"rollout-{rollout_id}", NOW + timedelta(hours=3)
+    traffic.shadow(f"{name}-shadow")
+    assert state_after(home, rollout_id, 2.9) == "shadow"
+    changes = store.read_changes(home.workspace.engine, rollout_id)
+    waits = waits_for(
+        store.read_rollout(home.workspace.engine, rollout_id), changes, home.workspace.settings.promotion
+    )
+    assert waits == f"its next step, which tastemaker flows serve takes from {due:%Y-%m-%d %H:%M} UTC on"
+    assert state_after(home, rollout_id, 3) == "canary"
+    assert last(home, rollout_id).reason == "5 % of the users have it, and as many are compared with them"
+    traffic.canary(name, units=500)
+    assert state_after(home, rollout_id) == "canary", "500 users do not show that the service is safe"
+    traffic.canary(name)
+    assert state_after(home, rollout_id) == "ramp"
+    assert last(home, rollout_id).reason == "50 % of the users have it, and as many are compared with them"
+    assert served(home) == home.first.id
+    traffic.canary(name)
+    assert state_after(home, rollout_id) == "promoted"
+    assert served(home) == newer.id
+
+
+@pytest.mark.parametrize("hours", [3, 23])
+def test_another_release_takes_days(
+    home: RolloutHome, traffic: Traffic, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    release = registered_versions.plugin()._replace(version="2.0.0")
+    monkeypatch.setattr(discovery, "get", lambda name: release)
+    rollout_id = begun(home, rollout_homes.add(home.workspace, 1.0, BEST, seed=1))
+    traffic.shadow(f"rollout-{rollout_id}-shadow")
+    assert state_after(home, rollout_id, hours) == "shadow"
+    assert state_after(home, rollout_id) == "canary"
+    assert home.workspace.experiments.get(f"rollout-{rollout_id}").design.steps == SHARES
 
 
 def test_a_process_that_dies_after_each_write_ends_with_one_promotion(
