@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import automation_model
 import dagster as dg
 from automation_shop import ChangingShop
-from automation_traffic import ROLLOUT, Traffic
+from automation_traffic import DAY_HOURS, ROLLOUT, Traffic
 
 from tastemaker.registry import Registry, Version
 from tastemaker.rollouts.store import list_rollouts
@@ -157,7 +157,11 @@ class Automated(Policy):
         self.poll(night)
 
     def serve(self, shop: ChangingShop, night: int) -> float:
-        return self.traffic.serve(shop, night) if self.traffic.is_divided else super().serve(shop, night)
+        parts = [*self.traffic.serve(shop, night)]
+        clicks = sum(hours * mean for hours, mean in parts)
+        if left := DAY_HOURS - sum(hours for hours, _ in parts):
+            clicks += left * super().serve(shop, night)
+        return clicks / DAY_HOURS
 
     def poll(self, days: int = 0) -> int:
         """Evaluate the sensors and carry out what they request, and return the number of runs.

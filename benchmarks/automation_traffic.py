@@ -5,10 +5,11 @@ clicks drawn by the true chances. Then the guard checks what is logged, and roll
 due. What models learn from is a sample of the shop: each of its users stands for `PEOPLE` of the same tastes,
 who are shown the same lists, but are assigned and click one by one.
 
-Guard and rollouts look once after each simulated day, so that a step lasts at least one, as by the product's
-defaults. Their clocks are the real one, by which a simulated day is some seconds long: see `STEP_HOURS`. For
-this reason the log is in the lake only while they look: under all policies models learn from what upstream
-has.
+Guard and rollouts look when a step has lasted as long as by the product's defaults, and an hour more, which
+is how often the guard checks what users do. So no step is shorter than in production, and harm is found at
+its end instead of in its course. Their clocks are the real one, by which a simulated day is some seconds
+long: see `STEP_HOURS`. For this reason the log is in the lake only while they look: under all policies models
+learn from what upstream has.
 """
 
 from __future__ import annotations
@@ -34,16 +35,20 @@ from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, Guard
 from tastemaker.experiments.guardrails.reward_units import RewardReader
 from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.plan_file import PlanFile
+from tastemaker.promotion_settings import PromotionSettings
+from tastemaker.registry import Registry
 from tastemaker.rollouts import store
+from tastemaker.rollouts.pace import pace_of
 from tastemaker.settings import Settings
 from tastemaker.simulator.shop.shop import item_ids, user_ids
 from tastemaker.workflows.rollouts import steps
 from tastemaker.workflows.workspace import Workspace
 
 STEP_HOURS = 1e-5
-"""The shortest time of a step: more than a click takes, and less than a simulated day."""
+"""The shortest time of a step: more than a click takes, and less than the requests of a simulated hour."""
 ROLLOUT = {"path": "rollout", "shadow_hours": STEP_HOURS, "step_hours": STEP_HOURS}
 """Settings of promotion."""
+DAY_HOURS = 24.0
 PEOPLE = 1_000
 """How many people of the traffic a user stands for."""
 _CLICK_SECONDS = 0.001
@@ -65,7 +70,7 @@ class Shown(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Answers to some requests of a day, by their columns."""
+    """Answers to some requests, by their columns."""
 
     columns: dict[str, Any]
     lists: Numbers
@@ -83,7 +88,9 @@ class Traffic:
         experiments, lake = self._workspace.experiments, self._workspace.lake
         self._plans = PlanFile(settings.experiments_root / PLAN)
         rewards = RewardReader(self._workspace.engine, lake, self._workspace.problem)
-        self._checks = 0
+        self._checks = self._requests = 0
+        self._hours_left = 0.0
+        """Until the next look; 0: no step has begun since the last one."""
         self._guard = Guard(
             experiments,
             AssignedRequests(settings),
@@ -97,59 +104,74 @@ class Traffic:
         self._plans.look()
         return bool(self._plans.in_force.plan.experiments)
 
-    def serve(self, shop: ChangingShop, night: int) -> float:
-        """Answer a day's requests, take the steps that are due then, and return the expected clicks per list.
+    def serve(self, shop: ChangingShop, night: int) -> Iterator[tuple[float, float]]:
+        """Answer the requests of a day while experiments divide them, and take the steps that are due.
 
         Args:
             shop: The shop.
             night: The number of simulated days before.
+
+        Yields:
+            How many hours each part of the day has, and the expected clicks per list in it.
         """
-        began, rng = time.time(), np.random.default_rng([shop.shop.config.seed, night])
+        day, hour = _Day(shop, night, self._workspace.registry), 0.0
+        while hour < DAY_HOURS and self.is_divided:
+            self._hours_left = self._hours_left or self._step_hours()
+            hours = min(self._hours_left, DAY_HOURS - hour)
+            hour, self._hours_left = hour + hours, self._hours_left - hours
+            yield hours, self._answer(day, hours)
+
+    def _step_hours(self) -> float:
+        """Return how long the step in force lasts by the product's defaults, with the check at its end."""
+        (rollout,) = self._open_rollouts()
+        pace = pace_of(store.read_changes(self._workspace.engine, rollout.id), PromotionSettings())
+        hours = pace.shadow_hours if rollout.state == "shadow" else pace.step_hours
+        return hours + REWARD_SECONDS / 3_600
+
+    def _open_rollouts(self) -> list[store.Rollout]:
+        return store.open_rollouts(self._workspace.engine, self._workspace.problem.name)
+
+    def _answer(self, day: _Day, hours: float) -> float:
+        """Answer the requests of so many hours, look if it is time, and return the clicks per list."""
+        began = time.time()
         plan = PlanRoutes(self._plans.in_force, {}, mixes=False)
-        shown = {one.name: self._shown(shop, night, one.version) for one in plan.plan.services}
-        known, weights = user_ids(shop.users(night)).to_pylist(), shop.weights(night)
-        rows = rng.choice(len(known), rng.poisson(shop.size.lists_per_day), p=weights)
-        people = rng.integers(PEOPLE, size=len(rows))
-        users = [f"{known[row]}.{one}" for row, one in zip(rows.tolist(), people.tolist(), strict=True)]
+        rows, users = day.draw(hours)
         routes = [plan.route(Units(user=one), {"kind": "recommend"}, {}) for one in users]
         services = [one.candidates[0].service for one in routes]
+        shown = {one.name: day.shown(one.version) for one in plan.plan.services}
         asked_at = np.linspace(began, time.time(), len(rows), endpoint=False)
         with self._logging():
-            self._log(night, _Day(plan, shown, users, rows, asked_at, routes), services, rng)
-            self._look()
-        means = {name: float(weights @ one.chances.sum(axis=1)) for name, one in shown.items()}
+            self._log(_Part(self._requests, plan, shown, users, rows, asked_at, routes), services, day.rng)
+            self._requests += len(rows)
+            if not self._hours_left:
+                self._look()
+        means = {name: float(day.weights @ one.chances.sum(axis=1)) for name, one in shown.items()}
         return float(np.mean([means[one] for one in services]))
 
-    def _shown(self, shop: ChangingShop, night: int, version: str) -> Shown:
-        registry = self._workspace.registry
-        found = registry.get(version)
-        lists = shop.lists(night, registry, found)
-        return Shown(found.model, version, lists, shop.chances(night, lists))
-
-    def _log(self, night: int, day: _Day, services: Sequence[str], rng: np.random.Generator) -> None:
-        """Write what the service and its callers would have logged of the day."""
-        of_experiment = [n for n, one in enumerate(day.routes) if one.assigned is not None]
-        copied = [n for n, one in enumerate(day.routes) if one.shadows]
+    def _log(self, part: _Part, services: Sequence[str], rng: np.random.Generator) -> None:
+        """Write what the service and its callers would have logged of a part of a day."""
+        of_experiment = [n for n, one in enumerate(part.routes) if one.assigned is not None]
+        copied = [n for n, one in enumerate(part.routes) if one.shadows]
         logged = sorted({*of_experiment, *copied})
-        own = [day.routes[n].assigned for n in logged]
-        answers = day.answers(night, logged, [services[n] for n in logged])
-        given = [day.plan.assignment(one, one and one.variant) for one in own]
-        self._write("requests", night, REQUESTS, answers.columns | _assigned(given))
-        self._write("feedback", night, FEEDBACK, _clicks(answers, rng))
-        shadows = [day.routes[n].shadows[0] for n in copied]
-        copies = day.answers(night, copied, [one.service or "" for one in shadows])
-        given = [day.plan.assignment(one, one.variant) for one in shadows]
+        own = [part.routes[n].assigned for n in logged]
+        answers = part.answers(logged, [services[n] for n in logged])
+        given = [part.plan.assignment(one, one and one.variant) for one in own]
+        self._write("requests", part.first, REQUESTS, answers.columns | _assigned(given))
+        self._write("feedback", part.first, FEEDBACK, _clicks(answers, rng))
+        shadows = [part.routes[n].shadows[0] for n in copied]
+        copies = part.answers(copied, [one.service or "" for one in shadows])
+        given = [part.plan.assignment(one, one.variant) for one in shadows]
         of = {
             "request_id": [f"{one}-copy" for one in copies.columns["request_id"]],
             "shadow_of": copies.columns["request_id"],
         }
-        self._write("shadow_answers", night, SHADOW_ANSWERS, copies.columns | _assigned(given) | of)
+        self._write("shadow_answers", part.first, SHADOW_ANSWERS, copies.columns | _assigned(given) | of)
 
-    def _write(self, table: str, night: int, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
+    def _write(self, table: str, first: int, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
         if len(columns["occurred_at"]):
             rows = completed(pa.table(dict(columns)), schema).select(schema.names).cast(schema)
             today = datetime.now(UTC).date()
-            self._workspace.lake.write_day(table, today, rows, part=f"night-{night:03d}")
+            self._workspace.lake.write_day(table, today, rows, part=f"from-{first:09d}")
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
@@ -171,13 +193,42 @@ class Traffic:
             reports = self._guard.check()
             if not any(one.found.verdict == "harm" for report in reports for one in report.checks):
                 break
-        for rollout in store.open_rollouts(self._workspace.engine, self._workspace.problem.name):
+        for rollout in self._open_rollouts():
             steps.advance(self._workspace, rollout.id)
 
 
-class _Day(NamedTuple):
-    """The requests of a day."""
+class _Day:
+    """The users of a simulated day, and what versions show to them."""
 
+    def __init__(self, shop: ChangingShop, night: int, registry: Registry) -> None:
+        self._shop, self._night, self._registry = shop, night, registry
+        self._known, self._shown = user_ids(shop.users(night)).to_pylist(), dict[str, Shown]()
+        self.weights = shop.weights(night)
+        self.rng = np.random.default_rng([shop.shop.config.seed, night])
+
+    def draw(self, hours: float) -> tuple[Numbers, list[str]]:
+        """Draw who asks for lists within some hours: their rows in what is shown, and their ids."""
+        expected = self._shop.size.lists_per_day * hours / DAY_HOURS
+        rows = self.rng.choice(len(self._known), self.rng.poisson(expected), p=self.weights)
+        people = self.rng.integers(PEOPLE, size=len(rows))
+        return rows, [
+            f"{self._known[row]}.{one}" for row, one in zip(rows.tolist(), people.tolist(), strict=True)
+        ]
+
+    def shown(self, version: str) -> Shown:
+        """Return what a version shows."""
+        if version not in self._shown:
+            found = self._registry.get(version)
+            lists = self._shop.lists(self._night, self._registry, found)
+            self._shown[version] = Shown(found.model, version, lists, self._shop.chances(self._night, lists))
+        return self._shown[version]
+
+
+class _Part(NamedTuple):
+    """The requests of a part of a day."""
+
+    first: int
+    """The number of requests before."""
     plan: PlanRoutes
     shown: Mapping[str, Shown]
     """By the service's name."""
@@ -188,11 +239,10 @@ class _Day(NamedTuple):
     asked_at: Floats
     routes: Sequence[PlannedRoute]
 
-    def answers(self, night: int, chosen: Sequence[int], services: Sequence[str]) -> Answers:
+    def answers(self, chosen: Sequence[int], services: Sequence[str]) -> Answers:
         """Return the answers of services, one per request.
 
         Args:
-            night: The number of simulated days before.
             chosen: Numbers of requests.
             services: The service of each.
         """
@@ -204,7 +254,7 @@ class _Day(NamedTuple):
         offsets = pa.array(np.concatenate([[0], np.cumsum((lists >= 0).sum(axis=1))]), pa.int32())
         ones = pa.array(np.ones(int((lists >= 0).sum()), np.float32))
         columns = {
-            "request_id": [f"{night:08x}{one:024x}" for one in chosen],
+            "request_id": [f"{self.first + one:032x}" for one in chosen],
             "occurred_at": _times(self.asked_at[list(chosen)]),
             "user_id": [self.users[one] for one in chosen],
             "k": pa.array(np.full(len(rows), lists.shape[1], np.int32)),
