@@ -7,7 +7,9 @@ A personal top-10 by dot product over 4,000 items, user features read from the o
 30 s, as by default), every answer logged durably, one worker each, kept to a processor
 (`serving.pin_workers`). The controller decides in an A/A experiment whose variants are two services of the
 same version, so each answer is assigned, forwarded over a Unix socket and checked. Rounds of wrk go from the
-one to the other: read the ratios. Latency is that of people who look at their lists for a while (`loads`), at
+one to the other: read the ratios. Throughput is that of 64 callers who ask as soon as they are answered: 32
+for each variant, as many as `serving.py` has for a service; and of 32, where batches are half as large
+behind a controller. Latency is that of people who look at their lists for a while (`loads`), at
 half of the controller's own maximum for both. Then, without a server: what one forwarded request costs with
 this client and aiohttp's.
 """
@@ -31,7 +33,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import click
 import psutil
-from loads import Flood, Paced, flood, paced, ratios
+from loads import CONNECTIONS, Flood, Paced, flood, paced, ratios
 from serving import BINARIES, HERE, Server, server
 from serving_shop import N_USERS, PROBLEM, fill_features, install_plugin, make_home
 
@@ -54,8 +56,12 @@ N_ITEMS = 4_000
 MIN_THROUGHPUT, MAX_P50_MS, MAX_P99_MS = 0.5, 1.0, 3.0
 """Targets: the share of the service's own throughput, and what the controller may add."""
 SERVICE, CONTROLLER = "service", "controller"
+FEW, ENOUGH = CONNECTIONS, 2 * CONNECTIONS
+"""Callers: as many as `serving.py` has for one service, and for each of the two variants."""
 START_SECONDS = 120.0
 
+Floods = dict[str, list[Flood]]
+"""By server."""
 ID = "01a2293b968411e652b6f2dce1612be8"
 
 
@@ -83,35 +89,43 @@ def main(smoke: bool) -> None:
     effort = SMOKE if smoke else FULL
     with tempfile.TemporaryDirectory(prefix="tm-control-") as folder:
         floods, people = measure(Path(folder).resolve(), effort)
-    share = ratios(floods[CONTROLLER], floods[SERVICE])
-    for name, found in floods.items():
-        failed = sum(one.failed for one in found) + sum(one.failed for one in people[name])
+    for name in (SERVICE, CONTROLLER):
+        rates = "   ".join(
+            f"{median(one.per_second for one in found[name]):8,.0f} lists/s of {callers} callers"
+            for callers, found in floods.items()
+        )
+        failed = sum(one.failed for one in people[name])
+        failed += sum(one.failed for found in floods.values() for one in found[name])
         click.echo(
-            f"{name:12} {median(one.per_second for one in found):8,.0f} lists/s   "
-            f"p50 {_of(people[name], 'p50_ms'):.2f} ms   p99 {_of(people[name], 'p99_ms'):.2f} ms   "
-            f"failed {failed}"
+            f"{name:12} {rates}   p50 {_of(people[name], 'p50_ms'):.2f} ms   "
+            f"p99 {_of(people[name], 'p99_ms'):.2f} ms   failed {failed}"
         )
     more = {what: _of(people[CONTROLLER], what) - _of(people[SERVICE], what) for what in ("p50_ms", "p99_ms")}
-    click.echo(f"throughput   {share:.2f} of the service's own (target: at least {MIN_THROUGHPUT})")
+    for callers, found in floods.items():
+        target = f" (target: at least {MIN_THROUGHPUT})" if callers == ENOUGH else ""
+        share = ratios(found[CONTROLLER], found[SERVICE])
+        click.echo(f"throughput   {share:.2f} of the service's own, {callers} callers{target}")
     click.echo(f"p50          {more['p50_ms']:+.2f} ms (target: at most +{MAX_P50_MS:.0f})")
     click.echo(f"p99          {more['p99_ms']:+.2f} ms (target: at most +{MAX_P99_MS:.0f})")
     for name, microseconds in forwarding(effort.forwards).items():
         click.echo(f"forwarding   {microseconds:.0f} us of processor time by {name}")
 
 
-def measure(folder: Path, effort: Effort) -> tuple[dict[str, list[Flood]], dict[str, list[Paced]]]:
-    """Return the throughput and latency of both."""
+def measure(folder: Path, effort: Effort) -> tuple[dict[int, Floods], dict[str, list[Paced]]]:
+    """Return the throughput of both, by the number of callers, and their latency."""
     environment = _prepare(folder)
     own = [str(BINARIES / "bentoml"), "serve", "tastemaker_factors.service:Factors"]
     control = [str(BINARIES / "tastemaker"), "control"]
     with server(own, environment, folder) as service, server(control, environment, folder) as controller:
         _wait_for_services(controller.port)
         servers = {SERVICE: service, CONTROLLER: controller}
-        floods = _floods(servers, folder, *effort.floods)
+        floods = {callers: _floods(servers, callers, folder, *effort.floods) for callers in (FEW, ENOUGH)}
         for name, each in servers.items():
-            microseconds = _processor_time(each, folder, effort.floods[1])
-            click.echo(f"{name:12} {microseconds:.0f} us of processor time of its worker per list")
-        half = median(one.per_second for one in floods[CONTROLLER]) / 2
+            worker, services = _processor_time(each, folder, effort.floods[1])
+            click.echo(
+                f"{name:12} {worker:.0f} us of processor time per list, its services' workers {services:.0f}"
+            )
+        half = median(one.per_second for one in floods[ENOUGH][CONTROLLER]) / 2
         people: dict[str, list[Paced]] = {name: [] for name in servers}
         for _ in range(effort.paced[0]):
             for name, each in servers.items():
@@ -164,26 +178,25 @@ def _wait_for_services(port: int) -> None:
     raise click.ClickException(f"not all services answer within {START_SECONDS:.0f} s")
 
 
-def _floods(servers: dict[str, Server], folder: Path, rounds: int, seconds: float) -> dict[str, list[Flood]]:
-    found: dict[str, list[Flood]] = {name: [] for name in servers}
+def _floods(servers: dict[str, Server], callers: int, folder: Path, rounds: int, seconds: float) -> Floods:
+    found: Floods = {name: [] for name in servers}
     for each in servers.values():
-        flood(each.port, 1, N_USERS, folder)  # warm
+        flood(each.port, 1, N_USERS, folder, connections=callers)  # warm
     for _ in range(rounds):
         for name, each in servers.items():
-            found[name].append(flood(each.port, seconds, N_USERS, folder))
+            found[name].append(flood(each.port, seconds, N_USERS, folder, connections=callers))
     return found
 
 
-def _processor_time(server: Server, folder: Path, seconds: float) -> float:
-    """Return what a list costs the worker in microseconds, whatever else the machine does."""
-    (worker,) = (
-        one
-        for one in psutil.Process(server.process.pid).children()
-        if "_bentoml_impl.worker.service" in one.cmdline()
-    )
-    before = sum(worker.cpu_times()[:2])
-    lists = flood(server.port, seconds, N_USERS, folder).per_second * seconds
-    return float(sum(worker.cpu_times()[:2]) - before) / lists * 1e6
+def _processor_time(server: Server, folder: Path, seconds: float) -> tuple[float, float]:
+    """Return what a list costs in microseconds: the server's own worker, and the workers of its services."""
+    own = psutil.Process(server.process.pid)
+    workers = [one for one in own.children(recursive=True) if "_bentoml_impl.worker.service" in one.cmdline()]
+    before = {one: sum(one.cpu_times()[:2]) for one in workers}
+    lists = flood(server.port, seconds, N_USERS, folder, connections=ENOUGH).per_second * seconds
+    costs = {one: (sum(one.cpu_times()[:2]) - before[one]) / lists * 1e6 for one in workers}
+    (worker,) = (one for one in workers if one.ppid() == own.pid)
+    return costs.pop(worker), sum(costs.values())
 
 
 def _of(people: list[Paced], what: str) -> float:

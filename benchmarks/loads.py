@@ -52,9 +52,9 @@ class Paced(NamedTuple):
     failed: int
 
 
-def flood(port: int, seconds: float, users: int, folder: Path) -> Flood:
-    """Run one thread of wrk with 32 connections, each of which asks as soon as it is answered."""
-    said = _wrk(port, CONNECTIONS, seconds, users, folder)
+def flood(port: int, seconds: float, users: int, folder: Path, *, connections: int = CONNECTIONS) -> Flood:
+    """Run one thread of wrk, each of whose connections asks as soon as it is answered."""
+    said = _wrk(port, connections, seconds, users, folder)
     return Flood(_per_second(said), _failed(said))
 
 

@@ -35,6 +35,8 @@ from tastemaker.settings import load_settings
 
 NAME = "controller"
 """The name of the service."""
+CORE_PLACES = 2
+"""Each request passes the controller and only one of its services: they share a processor before it does."""
 
 
 def controller() -> bentoml.Service[Any]:
@@ -90,7 +92,7 @@ def _prepare() -> None:
 def _load(process: ServingProcess[ControlWorker], auth: Authenticator) -> ControlWorker:
     """Load the worker of this process, before its first request."""
     settings = load_settings()
-    place = begin_worker(settings, auth)
+    place = begin_worker(settings, auth, CORE_PLACES)
     checks: dict[Reason, Check] = {"keys": lambda: auth.trouble}
     worker = assemble_control(settings, place, CONTROL_ROUTES.statuses(), checks)
     process.open(worker)

@@ -108,8 +108,17 @@ def prepare_server(settings: Settings) -> Path:
     return Path(shared)
 
 
-def begin_worker(settings: Settings, auth: Authenticator) -> WorkerPlace:
-    """Read the API keys, before the first request; return this process's place among the workers."""
+def begin_worker(settings: Settings, auth: Authenticator, core_places: int = 1) -> WorkerPlace:
+    """Read the API keys, before the first request.
+
+    Args:
+        settings: Of the home folder.
+        auth: What reads them.
+        core_places: How many places of a processor a pinned worker takes: see `pin_to_core`.
+
+    Returns:
+        This process's place among the workers.
+    """
     write_json_lines()
     auth.open(
         settings.keys,
@@ -118,7 +127,7 @@ def begin_worker(settings: Settings, auth: Authenticator) -> WorkerPlace:
         is_controlled=os.environ.get(CONTROLLED) == "1",
     )
     if settings.serving.pin_workers:
-        pin_to_core(Path(MEMORY))
+        pin_to_core(Path(MEMORY), core_places)
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
     server = None if shared is None else int(os.environ[SERVER])
     return WorkerPlace(shared, bentoml.server_context.worker_index or 1, server)

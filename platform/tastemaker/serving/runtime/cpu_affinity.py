@@ -20,20 +20,38 @@ _held: list[int] = []
 """Locks, for as long as the process lives."""
 
 
-def pin_to_core(locks: Path) -> int | None:
-    """Move all threads of this process to a processor with a free place, and return its number.
+def pin_to_core(locks: Path, places: int = 1) -> int | None:
+    """Move all threads of this process to a processor with free places, and return its number.
 
-    One place of each processor is taken before a second of any. `locks`: a folder that all services of the
-    machine share. None, and nothing is moved, if every place is taken or the system can't do it (Linux can).
+    One place of each processor is taken before a second of any.
+
+    Args:
+        locks: A folder that all services of the machine share.
+        places: How many it takes. A worker that does more than others takes more than one.
+
+    Returns:
+        None, and nothing is moved, if too few places are free or the system can't do it (Linux can).
     """
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ()
-    for place, number in product(range(MAX_SHARING), allowed):
-        if _take(locks / f"tastemaker-processor-{number}-{place}.lock"):
+    for first, number in product(range(MAX_SHARING - places + 1), allowed):
+        if _take_all(
+            [locks / f"tastemaker-processor-{number}-{first + more}.lock" for more in range(places)]
+        ):
             for thread in os.listdir("/proc/self/task"):
                 os.sched_setaffinity(int(thread), {number})
             return number
     logger.warning("no processor is free to keep to; the worker runs wherever there is room")
     return None
+
+
+def _take_all(locks: list[Path]) -> bool:
+    """Take the locks, all or none, and return whether they are ours."""
+    held = len(_held)
+    if all(_take(lock) for lock in locks):
+        return True
+    while len(_held) > held:
+        os.close(_held.pop())
+    return False
 
 
 def _take(lock: Path) -> bool:

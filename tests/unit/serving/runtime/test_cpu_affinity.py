@@ -27,7 +27,7 @@ from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 
 there = threading.Event()
 threading.Thread(target=there.wait).start()
-number = pin_to_core(Path(sys.argv[1]))
+number = pin_to_core(Path(sys.argv[1]), int(sys.argv[2]))
 allowed = [sorted(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")]
 print(json.dumps([number, allowed]), flush=True)
 sys.stdin.read()
@@ -35,9 +35,9 @@ there.set()
 """
 
 
-def started(locks: Path) -> subprocess.Popen[str]:
+def started(locks: Path, places: int = 1) -> subprocess.Popen[str]:
     """A process with two threads that keeps to a processor, until its input ends."""
-    command = [sys.executable, "-c", WORKER, str(locks)]
+    command = [sys.executable, "-c", WORKER, str(locks), str(places)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -52,6 +52,32 @@ def test_workers_share_the_processors_evenly(tmp_path: Path) -> None:
             said.append(json.loads(worker.stdout.readline()))
     assert [number for number, _ in said] == processors + processors
     assert all(allowed == [[number], [number]] for number, allowed in said), "all of their threads"
+
+
+def test_others_share_before_they_share_with_a_worker_of_two_places(tmp_path: Path) -> None:
+    processors = sorted(os.sched_getaffinity(0))
+    said = []
+    with ExitStack() as running:
+        for places in [2] + [1] * (2 * len(processors) - 1):
+            worker = started(tmp_path, places)
+            running.enter_context(ended(worker))
+            assert worker.stdout
+            said.append(json.loads(worker.stdout.readline())[0])
+    others = processors[1:] + processors[1:] if len(processors) > 1 else []
+    assert said == [processors[0], *others, processors[0]], "the last finds two places taken of each"
+
+
+def test_places_that_are_not_all_free_are_left_to_others(tmp_path: Path) -> None:
+    for number in os.sched_getaffinity(0):
+        (tmp_path / f"tastemaker-processor-{number}-1.lock").symlink_to(tmp_path / "elsewhere")
+    numbers = []
+    for worker in (first := started(tmp_path, 2)), (second := started(tmp_path, 1)):
+        assert worker.stdout
+        numbers.append(json.loads(worker.stdout.readline())[0])
+    with ended(first), ended(second):
+        taken = sorted(int(one.stem.rsplit("-", 1)[1]) for one in tmp_path.iterdir() if not one.is_symlink())
+    assert numbers == [min(os.sched_getaffinity(0))] * 2, "the first holds the places 2 and 3, the second 0"
+    assert taken == [0] * len(os.sched_getaffinity(0)) + [2, 3]
 
 
 def test_a_processor_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> None:
