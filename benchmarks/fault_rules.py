@@ -167,6 +167,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "erasure_forgotten": Scenario(seconds=150.0),
     "rollout_forgotten": Scenario(seconds=150.0),
+    "champion_beaten": Scenario(seconds=150.0, world=worlds.serve_champion),
     "price_shift": Scenario(
         None, 150.0, world=nights.serve_days(nights.shifted("price", 0.3)), then=nights.serve_faulty_days
     ),

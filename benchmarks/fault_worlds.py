@@ -215,6 +215,13 @@ def serve_ranker(world: World) -> None:
     world.serve("tastemaker", "serve", "ranker")
 
 
+def serve_champion(world: World) -> None:
+    """Serve a champion that was compared with the baseline."""
+    run_shop(world)
+    promote(world, newest(world, "ranker"))
+    world.serve("tastemaker", "serve", "ranker")
+
+
 def serve_bandit(world: World) -> None:
     """Serve a bandit, with its learner."""
     make_shop_home(world.home, ["thompson"], config=SHOP)

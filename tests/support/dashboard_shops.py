@@ -53,6 +53,24 @@ def fill(engine: Engine, now: datetime) -> None:
         connection.execute(insert(tables.alert_incidents), _incident(now))
 
 
+def beat_the_champion(engine: Engine, now: datetime) -> None:
+    """Write a comparison in which the champion's recipe is worse than the baseline."""
+    backtest = {
+        "id": "of the champion", "problem": "shop", "model": "ranker", "config": {"trees": 20},
+        "data_hash": "d", "train_end": now - 20 * DAY, "test_end": now - 13 * DAY, "metrics": {},
+        "users_path": "", "users": 500, "train_seconds": 1.0, "score_seconds": 1.0, "artifact_bytes": 1,
+        "created_at": now,
+    }  # fmt: skip
+    comparison = {
+        "problem": "shop", "backtest_id": "of the champion", "baseline": "popularity", "metric": "ndcg",
+        "difference": -0.0213, "low": -0.0301, "high": -0.0125, "n": 500, "p": 0.0004, "verdict": "worse",
+        "compared_at": now,
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(tables.backtests).values(backtest))
+        connection.execute(insert(tables.baseline_comparisons).values(comparison))
+
+
 def answers(now: datetime) -> list[Record]:
     """Return the champion's newest requests, of which each second list came from the fallback."""
     return [
@@ -117,7 +135,8 @@ def _version(version: str, now: datetime) -> dict[str, Any]:
         "start": int((made - 90 * DAY).timestamp()),
         "end": int((made - timedelta(hours=3)).timestamp()),
     }
-    manifest = {"window": window, "problem_spec": {"metric": "ndcg"}}
+    manifest = {"model": MODELS[version], "config": {"trees": 20}, "window": window}
+    manifest["problem_spec"] = {"metric": "ndcg"}
     return {
         "id": version, "model": MODELS[version], "problem": "shop", "content_hash": version,
         "manifest": manifest, "backtest_id": None, "created_at": made,

@@ -58,6 +58,7 @@ HISTOGRAMS: Final = ("model_batch_duration_seconds", "request_duration_seconds")
 
 WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "answers_total": ("model", "stage", "reason"),
+    "champion_below_baseline": ("model", "version"),
     "dependency_changed_timestamp_seconds": ("kind", "dependency"),
     "drift_distance": ("model", "version", "side", "column"),
     "drift_threshold": ("model", "version", "side", "column"),

@@ -1,4 +1,4 @@
-"""Rules about what models are worth: the reward of their lists, and the age of what they learned."""
+"""Rules about what models are worth: the reward of their lists, what they learned, and the baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = ("model", "version")
 
 def rules(settings: Settings) -> tuple[Rule, ...]:
     """Return the rules with the thresholds of the settings."""
-    return _reward_fell(settings.alerts), _model_stale(settings.alerts)
+    return _reward_fell(settings.alerts), _model_stale(settings.alerts), _below_baseline()
 
 
 def _reward(end: str, window: str) -> Expression:
@@ -94,4 +94,36 @@ def _model_stale(alerts: AlertsSettings) -> Rule:
                 gauge("version_stale_after_seconds", 35 * 86_400, 35 * 86_400, model="ease", version="v1"),
             )
         ),
+    )
+
+
+def _below_baseline() -> Rule:
+    worse = Aggregate("max", VERSION, Gauge(metric("tastemaker_champion_below_baseline")))
+    return Rule(
+        name="below_baseline",
+        severity="ticket",
+        labels=VERSION,
+        condition=same(
+            Compare(worse, "==", 1),
+            "The champion's recipe is significantly worse than the baseline, in the backtests that the last "
+            "run compared. No newer fit of it is promoted.",
+        ),
+        summary="{model} {version}: the champion's recipe is worse than the baseline",
+        unit="none",
+        cause="models",
+        owner="recommendations",
+        runbook=Runbook(
+            "Perhaps lists that suit them less than those of the baseline. What is served gets older.",
+            "`tastemaker leaderboard` and the dashboard's page Models have the difference with its interval. "
+            "Did tastes or the catalogue change (`drift`)? Then the backtest trains on days before that and "
+            "is tested on days after it, which passes as days go by. Is the data right (`quarantine`, "
+            "`dependency_changed`)? Do users click less, too (`reward_fell`)?",
+            "If the data is wrong, repair the source and run again. If it lasts, serve the baseline: "
+            "`tastemaker models promote VERSION --force REASON`, with a version that `tastemaker models "
+            "versions BASELINE` lists; or find another recipe: `tastemaker tune MODEL`. A forced promotion "
+            "freezes automatic promotion until `tastemaker models unfreeze --reason REASON`.",
+            "After the next run `tastemaker_champion_below_baseline` is 0, or another champion is served.",
+        ),
+        exporter="watch",
+        example=Example((gauge("champion_below_baseline", 0, 1, model="ease", version="v1"),)),
     )

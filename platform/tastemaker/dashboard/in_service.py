@@ -11,8 +11,10 @@ from sqlalchemy import Row, func, select
 from tastemaker.dashboard import measured
 from tastemaker.dashboard.charts.specs import ChartTick
 from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.formats import number, span
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.registry.baseline_comparisons import newest_of
 from tastemaker.storage.tables import (
     Moment,
     alert_incidents,
@@ -57,6 +59,18 @@ def champions(reader: DashboardReader) -> list[VersionKey]:
         .order_by(promotions.c.id.desc())
     )
     return [(row.model, row.id) for row in reader.rows(found)]
+
+
+def below_baseline(reader: DashboardReader, champions: Sequence[VersionKey]) -> str:
+    """Return a sentence if the recipe of the newest champion is worse than the baseline; else nothing."""
+    compared = newest_of(reader.engine, champions[0][1]) if champions else None
+    if compared is None or not compared.is_worse:
+        return ""
+    difference, low, high, _ = compared.difference
+    return (
+        f"On past data the champion's recipe is worse than the baseline {compared.baseline}: "
+        f"{compared.metric} {number(difference)} ({span(low, high)})."
+    )
 
 
 def answering(reader: DashboardReader) -> list[Row[Any]]:

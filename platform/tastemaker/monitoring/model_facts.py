@@ -1,4 +1,4 @@
-"""Facts of served model versions: the age of what they learned, and the age at which that costs too much."""
+"""Facts of served model versions: the age of what they learned and what it costs, and worse champions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ DATA_END = FactFamily(
 STALE_AFTER = FactFamily(
     "version_stale_after_seconds",
     "age of that data at which the loss of the metric, as measured, reaches `alerts.model_stale.loss`",
+    VERSION,
+)
+BELOW_BASELINE = FactFamily(
+    "champion_below_baseline",
+    "1 if the champion's recipe was significantly worse than the baseline when a run last compared them, "
+    "else 0",
     VERSION,
 )
 
@@ -53,21 +59,38 @@ def served_versions(home: FactSources) -> Iterator[GaugeMetricFamily]:
     yield STALE_AFTER.gauge(ages)
 
 
+def champion_recipe(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield whether the recipe of the champion of the problem in use is worse than the baseline."""
+    from tastemaker.registry.baseline_comparisons import newest_of
+
+    target = _champion(home)
+    compared = None if target is None else newest_of(home.engine, target.version)
+    if target is not None and compared is not None:
+        yield BELOW_BASELINE.gauge({(target.model, target.version): float(compared.is_worse)})
+
+
 def served(home: FactSources) -> list[Target]:
     """Return the champion of the problem in use, and the versions that answered logged requests lately."""
-    from tastemaker.problem import load_problem
-    from tastemaker.registry.deployment import Target, champion_path, read_champion
+    from tastemaker.registry.deployment import Target
 
-    found: dict[Target, None] = {}
-    if home.settings.problem.exists():
-        problem = load_problem(home.settings.problem)
-        champion = read_champion(champion_path(home.settings.artifacts, problem.name))
-        if champion is not None:
-            found[champion.target] = None
+    champion = _champion(home)
+    found: dict[Target, None] = {} if champion is None else {champion: None}
     home.lake.require("answering")
     for one in home.lake.answering:
         found[Target(one.model, one.version)] = None
     return list(found)
+
+
+def _champion(home: FactSources) -> Target | None:
+    """Return the champion of the problem in use; None without a problem or before the first promotion."""
+    from tastemaker.problem import load_problem
+    from tastemaker.registry.deployment import champion_path, read_champion
+
+    if not home.settings.problem.exists():
+        return None
+    problem = load_problem(home.settings.problem)
+    champion = read_champion(champion_path(home.settings.artifacts, problem.name))
+    return None if champion is None else champion.target
 
 
 def stale_after(engine: Engine, problem: str, model: str, loss: float) -> float | None:

@@ -7,6 +7,7 @@ would stay is the same recipe with older data.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from tastemaker.errors import RegistryError, TastemakerError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.evaluation.results import Backtest
     from tastemaker.registry import Registry, Version
+    from tastemaker.registry.baseline_comparisons import BaselineComparison
     from tastemaker.rollouts.states import RolloutPath
     from tastemaker.rollouts.store import Rollout
     from tastemaker.workflows.rollouts.paths import PathDecision
@@ -46,8 +48,9 @@ def promote_best(workspace: Workspace) -> PromotionResult:
     champion's model is kept, and a version that may be worse than the champion does not replace it. Where no
     model may begin, a newer fit of the champion does, unless it is worse than the baseline. On the path
     offline the version is the champion at the end of the call. After a forced promotion or a rollback nothing
-    is promoted until someone promotes without force, or ends the freeze. The plan of experiments is compiled
-    again: their recipes may have new versions.
+    is promoted until someone promotes without force, or ends the freeze. How the champion's recipe compares
+    with the baseline is stored. The plan of experiments is compiled again: their recipes may have new
+    versions.
     """
     result = _promote_best(workspace)
     workspace.publish_experiments()
@@ -64,10 +67,11 @@ def _promote_best(workspace: Workspace) -> PromotionResult:
         result = PromotionResult(current, why, champion.frozen_said(freeze))
     else:
         result = _first_begun(workspace, board, current)
-    if current is None or result.version is None or result.version.id != current.id:
+    version = result.version
+    compared = None if version is None else compare_with_baseline(workspace, board, version)
+    if compared is None or not compared.is_worse:
         return result
-    warnings = filter(None, (result.warning, _worse_than_baseline(board, current)))
-    return result._replace(warning="; ".join(warnings) or None)
+    return result._replace(warning="; ".join(filter(None, (result.warning, _worse_said(compared)))))
 
 
 def _first_begun(workspace: Workspace, board: Leaderboard, current: Version | None) -> PromotionResult:
@@ -125,17 +129,48 @@ def _objection(workspace: Workspace, board: Leaderboard, version: Version, path:
     return offline.objection(workspace, version, path)
 
 
-def _worse_than_baseline(board: Leaderboard, champion: Version) -> str | None:
-    """Return that the baseline is better than the champion's recipe, if it is, and how to serve it."""
-    from tastemaker.workflows.promotion_gate import figures_of, serve_baseline
+def compare_with_baseline(
+    workspace: Workspace, board: Leaderboard, champion: Version
+) -> BaselineComparison | None:
+    """Store how the champion's recipe compares with the baseline on a leaderboard.
+
+    Args:
+        workspace: The workspace.
+        board: The leaderboard.
+        champion: The champion.
+
+    Returns:
+        What was stored; None if the champion is the baseline, or the leaderboard has not its recipe.
+    """
+    from tastemaker.registry import baseline_comparisons
+    from tastemaker.registry.baseline_comparisons import BaselineComparison
 
     row = next((row for row in board.rows if row.model == champion.model), None)
-    if row is None or row.difference is None or row.verdict != "worse":
+    if row is None or row.difference is None or row.p is None:
         return None
     if row.backtest.config != champion.manifest.config:  # the row is of another recipe
         return None
-    baseline = board.problem.baseline
-    figures = figures_of(row.model, baseline, board.metric, row.difference)
+    found = BaselineComparison(
+        row.backtest.problem,
+        row.backtest.id,
+        row.model,
+        board.problem.baseline,
+        board.metric,
+        row.difference,
+        row.p,
+        row.verdict,
+        datetime.now(UTC),
+    )
+    baseline_comparisons.add(workspace.engine, found)
+    return found
+
+
+def _worse_said(compared: BaselineComparison) -> str:
+    """Return that the baseline is better than the champion's recipe, and how to serve it."""
+    from tastemaker.workflows.promotion_gate import figures_of, serve_baseline
+
+    baseline = compared.baseline
+    figures = figures_of(compared.model, baseline, compared.metric, compared.difference)
     return f"the baseline is better than the champion's recipe: {figures}; {serve_baseline(baseline)}"
 
 

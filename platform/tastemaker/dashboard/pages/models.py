@@ -52,7 +52,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
         *page_links(PAGE.path, filters, len(users)),
     ]
     return PageContent(
-        answer=_answer(len(users), filters.period, champions),
+        answer=_answer(reader, len(users), filters.period, champions),
         as_of=min((row.computed_at for row in rows), default=None),
         blocks=blocks,
         models=measured.names_of(reader, "model", filters),
@@ -60,7 +60,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
     )
 
 
-def _answer(count: int, period: int, champions: Sequence[VersionKey]) -> str:
+def _answer(reader: DashboardReader, count: int, period: int, champions: Sequence[VersionKey]) -> str:
     if not count:
         answer = f"No version answered requests in the last {period} days, as far as figures were computed"
     elif count == 1:
@@ -69,7 +69,8 @@ def _answer(count: int, period: int, champions: Sequence[VersionKey]) -> str:
         answer = f"{count:,} versions answered requests in the last {period} days"
     if not champions:
         return f"{answer}; there is no champion."
-    return f"{answer}; the champion is {' '.join(champions[0])}."
+    warning = in_service.below_baseline(reader, champions)
+    return f"{answer}; the champion is {' '.join(champions[0])}. {warning}".rstrip()
 
 
 def _charts(

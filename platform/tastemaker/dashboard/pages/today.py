@@ -54,18 +54,23 @@ def load(reader: DashboardReader, _filters: PageFilters, _viewer: Viewer) -> Pag
         said = f"{len(served) - len(shown):,} more versions answered requests on the newest day"
         blocks.append(Notes(items=[TableCell(f"{said}: see Models", link="/models")]))
     return PageContent(
-        answer=_answer(reader, rows, names),
+        answer=_answer(reader, rows, names, in_service.below_baseline(reader, champions)),
         as_of=max((row.computed_at for row in daily), default=None),
         blocks=blocks,
     )
 
 
 def _answer(
-    reader: DashboardReader, rows: dict[VersionKey, list[Row[Any]]], names: dict[VersionKey, str]
+    reader: DashboardReader,
+    rows: dict[VersionKey, list[Row[Any]]],
+    names: dict[VersionKey, str],
+    warning: str,
 ) -> str:
     sentences = [_sentence(names[key], mine) for key, mine in rows.items()]
     if not rows:
         sentences = ["No model is in service, as far as figures were computed."]
+    if warning:
+        sentences.append(warning)
     alerts = in_service.open_alerts(reader)
     if alerts:
         sentences.append("1 alert is open." if alerts == 1 else f"{alerts:,} alerts are open.")

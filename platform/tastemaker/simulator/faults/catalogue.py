@@ -8,12 +8,12 @@ from typing import Final, Literal
 
 Place = Literal[
     "model", "version", "traffic", "shop", "experiment", "source", "items", "process", "store", "report",
-    "request", "rollout", "start",
+    "request", "rollout", "backtest", "start",
 ]  # fmt: skip
 """Where a fault is: in the model `faulty` or a new version of it, in the traffic, in the shop from now on, in
 who takes part in experiments, in what the shop delivers as a source (`source.options.shifts`), in items that
 are withdrawn, in processes that hang, in databases, in what a foreign model reports, in a request to erase a
-user, in the rollout of a version, or in how a command was started."""
+user, in the rollout of a version, in a backtest of the champion, or in how a command was started."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault(
             "rollout_forgotten", "rollout", ("rollout_overdue",),
             "the champion is in the shadow of itself, and its next step was due hours ago",
+        ),
+        Fault(
+            "champion_beaten", "backtest", ("below_baseline",),
+            "the newest backtest of the champion's recipe finds nothing of what users took",
         ),
     )
 }  # fmt: skip

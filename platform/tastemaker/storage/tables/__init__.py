@@ -59,6 +59,7 @@ from tastemaker.storage.tables.report_in import (
 )
 from tastemaker.storage.tables.training import (
     backtests,
+    baseline_comparisons,
     deployments,
     failed_backtests,
     forecasts,
@@ -78,6 +79,7 @@ __all__ = [
     "alert_silences",
     "alert_states",
     "backtests",
+    "baseline_comparisons",
     "dashboard_sessions",
     "dashboard_users",
     "dependency_changes",

@@ -1,4 +1,4 @@
-"""Backtests, versions, promotions, reports and forecasts."""
+"""Backtests, versions, promotions, comparisons with the baseline, reports and forecasts."""
 
 from __future__ import annotations
 
@@ -131,6 +131,30 @@ promotions = Table(
     Column("at", Moment, nullable=False, doc="when it was done"),
     Column("actor", String(200), doc="a person, schedule or rollout:ID; null: not recorded"),
     Index(None, "problem", "at"),
+)
+
+baseline_comparisons = Table(
+    "baseline_comparisons",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
+    Column(
+        "backtest_id",
+        String(64),
+        ForeignKey("backtests.id"),
+        nullable=False,
+        doc="of the recipe of the champion after a run",
+    ),
+    Column("baseline", String(100), nullable=False, doc="the baseline's model"),
+    Column("metric", String(50), nullable=False, doc="the primary metric"),
+    Column("difference", Float, nullable=False, doc="recipe - baseline, paired by user"),
+    Column("low", Float, doc="lower end of its 95 % interval; null: there is none"),
+    Column("high", Float, doc="upper end"),
+    Column("n", Integer, nullable=False, doc="users who were compared"),
+    Column("p", Float, nullable=False, doc="p-value, corrected for all candidates on the data"),
+    Column("verdict", String(20), nullable=False, doc="better, tied or worse than the baseline"),
+    Column("compared_at", Moment, nullable=False, doc="when it was compared"),
+    Index(None, "problem", "id"),
 )
 
 reports = Table(

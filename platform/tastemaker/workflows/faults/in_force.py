@@ -12,7 +12,7 @@ from tastemaker.simulator.faults.produced import ProducedFaults
 from tastemaker.simulator.faults.switch import switched_on
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.traffic import NeverComes
-from tastemaker.workflows.faults import overdue_erasure, overdue_rollout
+from tastemaker.workflows.faults import beaten_champion, overdue_erasure, overdue_rollout
 from tastemaker.workflows.faults.faulty_version import bad_version
 from tastemaker.workflows.faults.feature_values import ALTERED, altered
 from tastemaker.workflows.faults.foreign_model import silent, slow
@@ -32,6 +32,7 @@ LOST: Final = "variant_lost"
 VERSIONS: Final = ("bad_version", "no_model")
 ITEMS: Final = ("items_scarce", "items_withdrawn")
 ENTERED: Final[dict[str, _Fault]] = {
+    "champion_beaten": beaten_champion.beaten,
     "erasure_forgotten": overdue_erasure.overdue,
     "foreign_silent": silent,
     "foreign_slow": slow,

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from support.dashboard_homes import DAY, dashboard_client, dashboard_engine, days_of, measurement
-from support.dashboard_shops import BASELINE, BEFORE, CHAMPION, TRUTH, fill
+from support.dashboard_shops import BASELINE, BEFORE, CHAMPION, TRUTH, beat_the_champion, fill
 from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import PageContent, TableCell
 from tastemaker.dashboard.filters import PageFilters
@@ -62,6 +62,17 @@ def test_the_table_has_every_figure_of_each_version(reader: DashboardReader) -> 
     assert champion["forecast"].value == 0.401
     assert champion["forecast"].small == "0.371 to 0.433; what came agrees"
     assert champion["offline"].small == "no backtest"
+
+
+def test_a_champion_that_is_worse_than_the_baseline_is_named_with_the_figures(
+    reader: DashboardReader,
+) -> None:
+    assert load(reader).answer.endswith(f"the champion is ranker {CHAMPION}.")
+    beat_the_champion(reader.engine, NOW)
+    assert load(reader).answer.endswith(
+        f"the champion is ranker {CHAMPION}. On past data the champion's recipe is worse than the baseline "
+        "popularity: ndcg -0.0213 (-0.0301 to -0.0125)."
+    )
 
 
 def test_a_backtest_has_an_interval_and_a_rank(reader: DashboardReader) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from support.dashboard_homes import dashboard_engine
-from support.dashboard_shops import BASELINE, CHAMPION, fill
+from support.dashboard_shops import BASELINE, CHAMPION, beat_the_champion, fill
 from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import Charts, Figure, Figures, PageContent
 from tastemaker.dashboard.filters import PageFilters
@@ -46,6 +46,16 @@ def test_the_sentence_has_a_part_for_each_version_in_service(reader: DashboardRe
         "popularity …4410 answers 100.0 % of its requests itself; "
         "6.89 % (6.39 to 7.39 %) of lists are clicked, as last week (6.89 %). "
         "1 alert is open."
+    )
+
+
+def test_a_champion_that_is_worse_than_the_baseline_is_named_with_the_figures(
+    reader: DashboardReader,
+) -> None:
+    beat_the_champion(reader.engine, NOW)
+    assert load(reader).answer.endswith(
+        " On past data the champion's recipe is worse than the baseline popularity: ndcg -0.0213 "
+        "(-0.0301 to -0.0125). 1 alert is open."
     )
 
 
