@@ -22,6 +22,7 @@ from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.definitions import EVERYTHING, build_defs
 from tastemaker_pipelines.failures import ATTENDED_TAG, JOB_TAG, described, failure_reason
 from tastemaker_pipelines.instance import open_instance
+from tastemaker_pipelines.pool_waits import PoolWaits
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.run_processes import end_lost_runs
 from tastemaker_pipelines.training.runs import reason_tags
@@ -65,6 +66,7 @@ def run(
     config: Mapping[str, Any] | None = None,
     reason: str = "tastemaker run",
     on_change: Listener = lambda step: None,
+    on_wait: Callable[[str], None] = lambda said: None,
 ) -> Outcome:
     """Materialize assets, upstream first, and record the run in Dagster's instance of the home folder.
 
@@ -79,6 +81,7 @@ def run(
         config: Dagster run config, such as the days to ingest.
         reason: Why models are trained, in words: it is recorded with each training.
         on_change: Called with each step when it is planned, starts and ends.
+        on_wait: Called while other runs hold the places that the run needs, seldom, with what it waits for.
 
     Returns:
         The outcome: success only if no step and no model failed.
@@ -100,6 +103,7 @@ def run(
     with open_instance(settings) as instance:
         end_lost_runs(settings, instance)
         instance.add_event_listener(run_id, lambda entry: _note(entry, steps, on_change))
+        instance.add_event_listener(run_id, PoolWaits(instance, run_id, on_wait).note)
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,

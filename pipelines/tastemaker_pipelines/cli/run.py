@@ -114,7 +114,12 @@ def carry_out(
 
     with shown(console) as on_change:
         outcome = run_graph(
-            workspace.settings, select=select, config=config, reason=reason, on_change=on_change
+            workspace.settings,
+            select=select,
+            config=config,
+            reason=reason,
+            on_change=on_change,
+            on_wait=lambda said: click.echo(f"note: {said}", err=True),
         )
     for step in outcome.steps.values():
         for warning in (value for name, value in step.facts.items() if name.endswith("warning")):
