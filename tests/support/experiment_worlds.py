@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -114,6 +115,8 @@ class TrueEvent(NamedTuple):
     kind: str
     value: float
     request: str | None
+    delay: float | None = None
+    """Seconds until a caller reported it; None: a source has it."""
 
 
 @dataclass
@@ -142,8 +145,7 @@ class UnitTruth:
             self.requests.setdefault(record.request_id, record)
         self.events = list(self._events(world))
         self.types = {name for one in problem.objectives for name in one.events}
-        rewarded = [one.at for one in self.events if one.kind in self.types and one.at <= now]
-        self.until = max(rewarded, default=-math.inf)
+        self.until = self._until()
         self.units = self._units()
         for unit_name, unit_found in self.units.items():
             self._fill(unit_name, unit_found)
@@ -156,9 +158,36 @@ class UnitTruth:
                 named = self.requests.get(one.request_id or "")
                 user = one.user_id or (named.user_id if named else None)
                 at = min(one.occurred_at, one.received_at)
-                yield TrueEvent(at, user, one.item_id, one.event_type, one.value, one.request_id)
+                delay = one.received_at - at
+                yield TrueEvent(at, user, one.item_id, one.event_type, one.value, one.request_id, delay)
         for user, moment, kind in world.visits:
             yield TrueEvent(moment.timestamp(), user, "i00", kind, 1.0, None)
+
+    def _until(self) -> float:
+        """Return until when each type has arrived, from a source and from callers."""
+        rewarded = [one for one in self.events if one.kind in self.types and one.at <= self.now]
+        newest = {
+            is_reported: max(
+                (one.at for one in rewarded if (one.delay is not None) is is_reported), default=-math.inf
+            )
+            for is_reported in (False, True)
+        }
+        reached: dict[str, list[float]] = defaultdict(list)
+        for kind in self.types:
+            for is_reported in (False, True):
+                mine = [
+                    one for one in rewarded if one.kind == kind and (one.delay is not None) is is_reported
+                ]
+                last = max((one.at for one in mine), default=-math.inf)
+                lately = sorted((one.at, one.delay or 0.0) for one in mine if one.at >= last - 28 * DAY)
+                gap = max((after - before for (before, _), (after, _) in pairwise(lately)), default=0.0)
+                is_excused = gap >= max(DAY, newest[is_reported] - last) and all(
+                    delay <= 600 for _, delay in lately
+                )
+                until = newest[is_reported] if is_excused else last
+                if mine and max(newest.values()) - until <= 7 * DAY:
+                    reached[kind].append(until)
+        return min((min(both) for both in reached.values()), default=-math.inf)
 
     def _exposures(self) -> list[tuple[float, str, str, Record]]:
         return sorted(
@@ -201,7 +230,7 @@ class UnitTruth:
             if of == name and record.occurred_at < unit.exposed_at + self.window
         ]
         is_known = False
-        for at, user, _, kind, value, request in self.events:
+        for at, user, _, kind, value, request, _ in self.events:
             if kind not in self.types or user not in unit.users or at >= self.until:
                 continue
             named = self.requests.get(request or "")
@@ -239,7 +268,7 @@ class UnitTruth:
         figures["slow_lists"] += np.float32(record.latency_ms) > 100
         figures["wrong_version_lists"] += record.version != VERSIONS[unit.variant]
         rewarded = set()
-        for at, user, item, kind, value, request in self.events:
+        for at, user, item, kind, value, request, _ in self.events:
             if (
                 at >= self.until
                 or kind not in self.types

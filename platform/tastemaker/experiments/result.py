@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Table, and_, func, select
 
 from tastemaker.experiments.agreement import ForecastOutcome
+from tastemaker.experiments.analysis.awaited import awaited_words
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit
 from tastemaker.experiments.lifecycle.audit import Change
@@ -117,6 +118,13 @@ class ExperimentResult(ExperimentListing):
     def mature_units(self) -> int:
         """Units whose window is over, of all variants."""
         return 0 if self.look is None else sum(self.look.units.values())
+
+    @property
+    def waiting(self) -> list[str]:
+        """The types of events that keep units from counting, in words."""
+        return (
+            [] if self.look is None else [awaited_words(one) for one in self.look.details.get("waiting", ())]
+        )
 
     @property
     def crossed_share(self) -> float | None:

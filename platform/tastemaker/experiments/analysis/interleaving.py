@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tastemaker.experiments.analysis import decision
+from tastemaker.experiments.analysis.awaited import arrival_warnings, awaited
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict, Timing
 from tastemaker.experiments.analysis.effect_rows import treatments_of
@@ -108,7 +109,11 @@ def look_at_teams(
         ratio_anytime_p=None,
         verdict=verdict,
         sentence=words,
-        details={"warnings": [], "units_without_choice": int(len(mature) - len(preference))},
+        details={
+            "warnings": list(arrival_warnings(units)),
+            "waiting": awaited(units),
+            "units_without_choice": int(len(mature) - len(preference)),
+        },
         effects=effects,
     )
 

@@ -10,6 +10,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import Int64, UnitTable
 from tastemaker.stats.unit_summary import Float64
+from tastemaker.util.counted import counted
 
 
 class LoggedPool:
@@ -29,7 +30,7 @@ class LoggedPool:
         mature = units.mature()
         if not len(mature):
             raise TastemakerError(
-                f"none of the log's {len(units):,} units is mature: there is nothing to draw from",
+                f"none of the log's {counted(len(units), 'unit')} is mature: there is nothing to draw from",
                 fix="wait until the design's window_days are over for some, or shorten them",
             )
         if min(effects) < -1:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis import decision, novelty, sample_check
+from tastemaker.experiments.analysis.awaited import arrival_warnings, awaited
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict
 from tastemaker.experiments.analysis.effect_rows import EffectRows
@@ -124,7 +125,7 @@ def look_at(
         ratio_anytime_p=check.anytime_p,
         verdict=verdict,
         sentence=words or none_mature(design, units, epoch),
-        details=details,
+        details=details | {"waiting": awaited(units)},
         effects=effects,
     )
 
@@ -177,6 +178,7 @@ def _warnings(design: Design, effects: Sequence[LookEffect], units: UnitTable) -
             f"{100 * crossed:.1f} % of the units were seen in two variants. Each counts for its first one, "
             "which makes effects smaller than they are."
         )
+    yield from arrival_warnings(units)
     for one in effects:
         if one.role == "guardrail" and one.verdict != "safe":
             yield f"Guardrail {one.metric} of {one.variant} is not shown to be safe: {one.verdict}."

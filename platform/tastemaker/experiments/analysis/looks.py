@@ -80,7 +80,8 @@ class ExperimentLooks:
     def take(self, name: str, now: datetime | None = None) -> Look:
         """Take a look, store it, and return it.
 
-        If the log has nothing new since the last planned look, or if that one decided, it is returned.
+        If that one decided, or the log has nothing new since and no unit waits for a type of event, the last
+        planned look is returned.
 
         Args:
             name: The experiment.
@@ -98,7 +99,8 @@ class ExperimentLooks:
             if past and past[-1].verdict in FINAL:
                 return _stored(connection, past[-1])
             look = self._look(connection, experiment, [one.information for one in past], moment)
-            if past and past[-1].log_until == look.log_until:
+            is_new = look.details["waiting"] or not past or past[-1].log_until != look.log_until
+            if not is_new:
                 return _stored(connection, past[-1])
         store(self.engine, look)
         return look

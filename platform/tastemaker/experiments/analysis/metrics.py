@@ -201,6 +201,14 @@ def find_all(names: Iterable[str], problem: ProblemSpec) -> dict[str, UnitMetric
     return {name: find(name, types) for name in names}
 
 
+def counted_types(metrics: Iterable[UnitMetric], problem: ProblemSpec) -> set[str]:
+    """Return the types of events that metrics use: their own, or all that the problem rewards."""
+    counting = [one for one in metrics if one.origins & {"events", "credits"}]
+    if all(one.event_type for one in counting):
+        return {one.event_type for one in counting if one.event_type}
+    return set(rewarded_types(problem))
+
+
 def rewarded_types(problem: ProblemSpec) -> list[str]:
     """Return the types of events that the problem rewards, positively or not."""
     return sorted({name for objective in problem.objectives for name in objective.events})

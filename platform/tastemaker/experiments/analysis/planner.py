@@ -37,7 +37,8 @@ from tastemaker.product.activity import SESSION
 from tastemaker.stats.group_sequential import bounds, obrien_fleming, sample_factor
 from tastemaker.stats.sample_size import PowerPlan
 from tastemaker.stats.unit_summary import Float64
-from tastemaker.util.durations import DAY_SECONDS
+from tastemaker.util.counted import counted
+from tastemaker.util.durations import DAY_SECONDS, in_words
 
 WEEKS = 4
 """Weeks of the log that are replayed."""
@@ -133,21 +134,21 @@ def plan_traffic(
         TastemakerError: The log has too few users whose window is over, all have the same value, or a metric
             of the design can't be computed.
     """
-    units, since = _replay(lake, problem, design, now or datetime.now(UTC))
+    units, since, last = _replay(lake, problem, design, now or datetime.now(UTC))
     query = UnitQuery.of(design, range(1), "user", problem)
     assert query.primary is not None
     mature = units.mature()
     if len(mature) < 2:
         raise TastemakerError(
-            f"{len(mature)} users of the last {WEEKS} weeks are mature: nothing can be planned",
-            fix=f"wait until users were answered, and {design.window_days:g} days are over for them",
+            f"the last {WEEKS} weeks have {counted(len(mature), 'mature user')}: nothing can be planned",
+            fix=f"wait until users were answered, and {in_words(design.window_days)} are over for them",
         )
     cut = _cut(mature, query.primary.over, design.winsorize_at)
     mean, variance, rest = _moments(cut, query.primary.over, query.primary.under)
     if not variance > 0 or not mean:
         raise TastemakerError(
-            f"{len(mature):,} users of the last {WEEKS} weeks are mature, and their {design.primary} has the "
-            f"mean {mean:g} and the variance {variance:g}: nothing can be planned",
+            f"the last {WEEKS} weeks have {counted(len(mature), 'mature user')}, whose {design.primary} has "
+            f"the mean {mean:g} and the variance {variance:g}: nothing can be planned",
             fix="wait until more users were answered and acted, or choose another primary metric",
         )
     correlation = math.sqrt(max(1 - rest / variance, 0.0)) if design.covariate_days else 0.0
@@ -163,14 +164,14 @@ def plan_traffic(
         )
     needed = math.ceil(control / share)
     limit, limited = _advised(logged, query.primary, design, power)
-    reached = _reached(units, design, since)
+    reached = _reached(units, design, since, last)
     by_day = tuple(
         _effects(7 * week, int(reached[7 * week - 1]), share, logged, power)
         for week in range(1, len(reached) // 7 + 1)
     )
     if not by_day:
         raise TastemakerError(
-            f"the log covers {len(reached)} days, a plan needs at least a week",
+            f"the log covers {counted(len(reached), 'day')}, a plan needs at least a week",
             fix="wait until the log covers whole weeks",
         )
     return TrafficPlan(
@@ -209,8 +210,10 @@ def replayed_units(
     return _replay(lake, problem, design, now or datetime.now(UTC))[0]
 
 
-def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> tuple[UnitTable, float]:
-    """Return the users of the last weeks by their first lists, and when these weeks begin."""
+def _replay(
+    lake: Lake, problem: ProblemSpec, design: Design, now: datetime
+) -> tuple[UnitTable, float, float]:
+    """Return the users of the last weeks by their first lists, and when the days begin and end."""
     with lake.connect() as connection:
         first, last = connection.execute(_COVERED, {"now": now}).fetchall()[0]
         if last is None:
@@ -228,7 +231,7 @@ def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> 
             query, variants=(ALL,), versions={ALL: None}, slices=(), primary=None,
             metrics={design.primary: query.metrics[design.primary]},
         )  # fmt: skip
-        return read_exposed(connection, replayed, problem, last), since
+        return read_exposed(connection, replayed, problem, last), since, last.timestamp()
 
 
 def _cut(mature: UnitTable, over: str, limit: float | None) -> UnitTable:
@@ -281,9 +284,9 @@ def _control_share(design: Design) -> float:
     return design.variants[design.control].share / sum(one.share for one in design.variants.values())
 
 
-def _reached(units: UnitTable, design: Design, since: float) -> Int64:
+def _reached(units: UnitTable, design: Design, since: float, last: float) -> Int64:
     """Return the number of different users that the variants get by the end of each replayed day."""
-    days = int((units.until - since) // DAY_SECONDS)
+    days = round((last - since) / DAY_SECONDS)
     ends = since + DAY_SECONDS * np.arange(1, days + 1)
     variants = sum(one.share for one in design.variants.values()) / BUCKETS
     part = design.claim / BUCKETS * design.steps[-1] / BUCKETS * variants

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from tastemaker.experiments.analysis.awaited import awaited, awaited_words
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import Timing
 from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.sample_check import SampleCheck
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design
+from tastemaker.util.counted import counted
 from tastemaker.util.durations import in_words
 
 _DECIDED = {
@@ -37,8 +39,13 @@ def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
     """Return the sentence of a look without mature units."""
     if not len(units):
         return f"No unit was exposed in epoch {epoch} yet." if epoch else "No unit was exposed yet."
+    if late := awaited(units):
+        waiting = ", ".join(map(awaited_words, late))
+        return f"None of {counted(len(units), 'unit')} is mature, waiting for {waiting}."
     window = in_words(design.window_days)
-    return f"None of {len(units):,} units is mature: their windows of {window} are not over in the log."
+    return (
+        f"None of {counted(len(units), 'unit')} is mature: their windows of {window} are not over in the log."
+    )
 
 
 def nothing_counted(metric: UnitMetric, mature: UnitTable) -> str:

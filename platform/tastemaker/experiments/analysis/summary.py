@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from tastemaker.experiments.analysis.awaited import awaited_words
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.look import Look
 from tastemaker.experiments.analysis.planner import TRAFFIC, TrafficPlan
@@ -30,6 +31,8 @@ def in_lines(look: Look) -> Iterator[str]:
         yield f"sample ratio   p {look.ratio_p:.3g}, on any day {look.ratio_anytime_p:.3g}"
     until = f"{look.log_until:%Y-%m-%d %H:%M} UTC"
     yield f"information    {100 * look.information:.1f} % of the plan; the log reaches {until}"
+    for late in look.details.get("waiting", []):
+        yield f"waiting for    {awaited_words(late)}"
     for warning in look.details.get("warnings", []):
         yield f"! {warning}"
     for reason in look.details.get("reasons", []):

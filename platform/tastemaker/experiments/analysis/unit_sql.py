@@ -173,10 +173,4 @@ COVARIATE_SQL = {
 LISTS_UNTIL = (
     "SELECT max(epoch_us(occurred_at) / 1e6) FROM requests WHERE epoch_us(occurred_at) / 1e6 <= $now"
 )
-EVENTS_UNTIL = """
-    SELECT
-        (SELECT max(epoch_us(occurred_at) / 1e6) FROM events
-         WHERE epoch_us(occurred_at) / 1e6 <= $now AND list_contains($types, event_type)),
-        (SELECT max(epoch_us(least(occurred_at, received_at)) / 1e6) FROM feedback
-         WHERE epoch_us(least(occurred_at, received_at)) / 1e6 <= $now AND list_contains($types, event_type))
-"""
+WITHOUT_LATER = "DELETE FROM happened WHERE occurred >= $until"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log.arrivals import Arrival
 from tastemaker.stats.unit_summary import Float64, UnitSummary
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -87,6 +88,8 @@ class UnitTable:
     slices: Mapping[str, SliceValues] = field(default_factory=dict)
     """By the column of users, such as country."""
     days: UnitDays | None = None
+    arrivals: tuple[Arrival, ...] = ()
+    """Of the types of events that the metrics use."""
 
     @classmethod
     def of(
@@ -150,12 +153,15 @@ class UnitTable:
         The figures are those of whole windows: they are right for units that were mature at that time.
         """
         n = int(np.searchsorted(self.exposed_at, until))
-        return self.first(n, until)
+        return replace(self.first(n, until), arrivals=())
 
     def mature(self) -> UnitTable:
         """Return the units whose window is over."""
-        n = int(np.searchsorted(self.exposed_at, self.until - self.window_seconds, side="right"))
-        return self.first(n, self.until)
+        return self.first(self.over_by(self.until), self.until)
+
+    def over_by(self, until: float) -> int:
+        """Return the number of units whose window is over by a time."""
+        return int(np.searchsorted(self.exposed_at, until - self.window_seconds, side="right"))
 
     def first(self, n: int, until: float) -> UnitTable:
         """Return the first n units of a log that reaches until a time."""

@@ -3,7 +3,8 @@
     exposures --> first exposure of each unit --> its events and lists by day since then --> one row per unit
 
 A unit's window begins with its first exposure, and its variant is that of this exposure, whatever happened
-later: that is what chance assigned. Forced exposures are not in the table.
+later: that is what chance assigned. Forced exposures are not in the table. A unit is mature once every type
+of event that the metrics use has arrived until the end of its window: see `event_log.arrivals`.
 
 Which events are a unit's depends on what is assigned. Of a user or a device they are all rewarded events of
 its users, whichever list they came from, without a discount for delay: an event of no list has no delay. Of a
@@ -24,6 +25,7 @@ import pyarrow as pa
 from tastemaker.data.lake_files import quoted
 from tastemaker.data.tables import OWN, USERS
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log.arrivals import Arrival, read_arrivals
 from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS, credit_events, find_reward_events
 from tastemaker.event_log.exposures import exposures
 from tastemaker.event_log.records import IMPRESSION
@@ -31,9 +33,9 @@ from tastemaker.experiments.analysis import unit_sql
 from tastemaker.experiments.analysis.metrics import (
     ORIGINS,
     UnitMetric,
+    counted_types,
     events_column,
     find_all,
-    rewarded_types,
 )
 from tastemaker.experiments.analysis.unit_table import (
     COVARIATES,
@@ -168,10 +170,11 @@ def read_exposed(
     """Return the table of the units in the temporary table `exposed`; arguments as in `read_units`."""
     _check_versions(query)
     connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
-    until = data_until(connection, query, problem, now.timestamp())
     _read_log(connection, query, now.timestamp())
     _check_lists(connection, query)
-    _read_events(connection, query, problem, until)
+    find_reward_events(connection, problem, until=np.nextafter(now.timestamp(), np.inf))
+    arrived, until = _arrivals(connection, query, problem, now.timestamp())
+    _read_events(connection, query, until)
     if query.has_lists:
         _read_lists(connection, query)
     sql, parameters = _table(query)
@@ -188,14 +191,17 @@ def read_exposed(
         is_crossed=rows["is_crossed"].to_numpy(),
         slices={name: _slice_values(rows[f"slice_{n}"]) for n, name in enumerate(query.slices)},
         days=_days(connection, query),
+        arrivals=arrived,
     )
 
 
-def data_until(connection: DuckDBPyConnection, query: UnitQuery, problem: ProblemSpec, now: float) -> float:
-    """Return until when the log has what the metrics are computed from, in seconds since 1970 UTC.
+def _arrivals(
+    connection: DuckDBPyConnection, query: UnitQuery, problem: ProblemSpec, now: float
+) -> tuple[tuple[Arrival, ...], float]:
+    """Return the arrivals of the types of events that the metrics use, and until when the log has them all.
 
-    Lists are logged as they are answered, but events may come a day later, from a source: where a metric
-    counts events, it is the time of the newest event that the problem rewards.
+    Lists are logged as they are answered, but events may come a day later, from a source: where metrics count
+    events, the log reaches until the time until which each type has arrived.
 
     Args:
         connection: Of the lake.
@@ -204,13 +210,20 @@ def data_until(connection: DuckDBPyConnection, query: UnitQuery, problem: Proble
         now: Seconds since 1970 UTC; later times are not data yet.
 
     Returns:
-        A time that is at most now; minus infinity where there is no data.
+        The arrivals in the order of names, and a time that is at most now, in seconds since 1970 UTC; minus
+        infinity where there is no data.
     """
-    if query.origins & {"events", "credits"}:
-        known = connection.execute(unit_sql.EVENTS_UNTIL, {"now": now, "types": rewarded_types(problem)})
-    else:
-        known = connection.execute(unit_sql.LISTS_UNTIL, {"now": now})
-    return max((float(one) for one in known.fetchall()[0] if one is not None), default=-np.inf)
+    types = sorted(counted_types(query.metrics.values(), problem))
+    if not types:
+        known = connection.execute(unit_sql.LISTS_UNTIL, {"now": now}).fetchall()[0][0]
+        return (), -np.inf if known is None else float(known)
+    came = {one.event_type: one for one in read_arrivals(connection)}
+    used = tuple(came.get(name, Arrival.never(name)) for name in types)
+    awaited = [one.until for one in used if not one.is_over]
+    known_until = [one.until for one in used if one.event_type in came] or [
+        one.until for one in came.values()
+    ]
+    return used, min(awaited) if awaited else max(known_until, default=-np.inf)
 
 
 def _check_versions(query: UnitQuery) -> None:
@@ -251,12 +264,10 @@ def _read_log(connection: DuckDBPyConnection, query: UnitQuery, now: float) -> N
     connection.execute(unit_sql.REPORTED)
 
 
-def _read_events(
-    connection: DuckDBPyConnection, query: UnitQuery, problem: ProblemSpec, until: float
-) -> None:
+def _read_events(connection: DuckDBPyConnection, query: UnitQuery, until: float) -> None:
     """Create `event_days`, figures of the units' events by day, and what they need of the lists."""
     window = {"window": query.window_seconds}
-    find_reward_events(connection, problem, until=until)
+    connection.execute(unit_sql.WITHOUT_LATER, {"until": until})
     connection.execute(
         unit_sql.USERS_EVENTS,
         {

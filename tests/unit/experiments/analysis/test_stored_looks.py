@@ -23,8 +23,9 @@ from tastemaker.cli.experiment_look import look as look_command
 from tastemaker.cli.experiment_size import size as size_command
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
-from tastemaker.event_log.records import Assignment, Item, Record
+from tastemaker.event_log.records import Assignment, FeedbackRecord, Item, Record
 from tastemaker.experiments.analysis.looks import ExperimentLooks, read_looks
+from tastemaker.experiments.analysis.summary import in_lines
 from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.design import GuardrailDesign
 from tastemaker.experiments.plan import BUCKETS, Variant
@@ -77,16 +78,22 @@ def world(*, lift: float = 1.0, seed: int = 0, teams: bool = False) -> ProductWo
             found.visits.append((request.user_id, moment, kind))
         if teams and rng.random() < 0.5:
             found.feedback.append(_click(request, "i1" if rng.random() < 0.5 * lift else "i2"))
-    # An event of another user, so that the log reaches until now.
-    found.visits.append(("elsewhere", NOW - timedelta(minutes=1), "click"))
+    # Events of another user, so that the log reaches until now.
+    found.visits += [
+        ("elsewhere", NOW - timedelta(minutes=1), kind) for kind in ("click", "purchase", "return")
+    ]
+    if teams:
+        found.feedback.append(
+            _click(msgspec.structs.replace(request, occurred_at=NOW.timestamp() - 120), "i3")
+        )
     return found
 
 
 def _click(request: Record, item: str) -> Any:
-    from tastemaker.event_log.records import FeedbackRecord
-
     at = request.occurred_at + 60
-    return FeedbackRecord(f"f-{request.request_id}", item, "click", 1.0, at, at, None, request.request_id)
+    return FeedbackRecord(
+        f"f-{request.request_id}-{item}", item, "click", 1.0, at, at, None, request.request_id
+    )
 
 
 def home(
@@ -291,3 +298,31 @@ def test_a_plan_counts_users_only(tmp_path: Path, engine: Engine, problem: Probl
         connection.execute(update(namespaces).values(unit="device"))
     with pytest.raises(TastemakerError, match="assigns each device, and a plan replays users"):
         shop.plan(NAME, NOW)
+
+
+def test_units_wait_for_the_batch_that_brings_purchases(
+    tmp_path: Path, engine: Engine, problem: ProblemSpec
+) -> None:
+    """Clicks are reported as they happen, purchases come from a source whose last two days are missing."""
+    rows, missing = world(), NOW - timedelta(days=8)
+    clicks = [one for one in rows.visits if one[2] == "click"]
+    rows.feedback += [
+        FeedbackRecord(f"c{number}", "i1", "click", 1.0, at.timestamp(), at.timestamp() + 1, user, None)
+        for number, (user, at, _) in enumerate(clicks)
+    ]
+    late = [one for one in rows.visits if one[2] == "purchase" and one[1] >= missing]
+    rows.visits = [one for one in rows.visits if one[2] == "purchase" and one[1] < missing]
+    shop = home(tmp_path, engine, problem, rows, planned_units=2 * UNITS)
+    newest = max(at for _, at, _ in rows.visits)
+    look = shop.take(NAME, NOW - timedelta(days=6))
+    over = [one.occurred_at + 2 * DAY for one in rows.requests]
+    assert sum(look.units.values()) == sum(one <= newest.timestamp() for one in over)
+    (waits,) = look.details["waiting"]
+    assert (waits["event_type"], waits["newest"]) == ("purchase", newest.isoformat())
+    assert waits["units"] > 20
+    assert f"waiting for    purchase: the newest is of {newest:%Y-%m-%d %H:%M} UTC" in "\n".join(
+        in_lines(look)
+    )
+    rows.visits += late
+    rows.write(tmp_path)
+    assert sum(shop.take(NAME, NOW).units.values()) == UNITS

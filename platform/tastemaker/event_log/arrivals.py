@@ -1,0 +1,118 @@
+"""Until when each type of event has arrived: what earned nothing until then has earned nothing.
+
+    views       reported as they happen         |----------------------------->| now
+    purchases   a batch of the night            |------------------>|           what is later may still come
+
+A type has arrived until its newest event. One that is rare, which came a day or longer apart lately, may be
+silent for as long as it was before, if what brings it continues: a source, by other events of it, or callers
+who report it as it happens. A type that is silent for longer than `MOST_SILENT_SECONDS` is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS
+from tastemaker.util.durations import DAY_SECONDS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_SILENT_SECONDS = 7.0 * DAY_SECONDS
+"""How long a type of event that came before is waited for: a batch that failed is repaired within a week."""
+LATELY_SECONDS = 28.0 * DAY_SECONDS
+"""Before a type's newest event, by which it is known how rare it is."""
+RARE_SECONDS = float(DAY_SECONDS)
+"""A type is rare if it was silent for so long lately."""
+
+_ORIGINS = """
+    WITH origins AS (
+        SELECT event_type, isfinite(came) AS is_reported, occurred, came - occurred AS delay
+        FROM happened SEMI JOIN rewards USING (event_type)
+    ),
+    newest AS (
+        SELECT event_type, is_reported, max(occurred) AS newest FROM origins GROUP BY event_type, is_reported
+    ),
+    hours AS (
+        SELECT event_type, is_reported, newest, min(occurred) AS begins, max(occurred) AS ends,
+            max(delay) AS delay
+        FROM origins JOIN newest USING (event_type, is_reported) WHERE occurred >= newest - $lately
+        GROUP BY event_type, is_reported, newest, floor(occurred / 3600)
+    ),
+    silences AS (
+        SELECT *, begins - lag(ends) OVER (PARTITION BY event_type, is_reported ORDER BY begins) AS silence
+        FROM hours
+    )
+    SELECT event_type, is_reported, newest, max(delay), coalesce(max(silence), 0)
+    FROM silences GROUP BY event_type, is_reported, newest ORDER BY event_type, is_reported
+"""
+
+
+class EventOrigin(NamedTuple):
+    """What is known of the events of a type that a source has, or that callers report. Times in seconds."""
+
+    event_type: str
+    is_reported: bool
+    """Whether callers report it; else a source has it."""
+    newest: float
+    delay: float
+    """The longest from an event to its arrival lately; infinity for a source's."""
+    silence: float
+    """The longest between two events lately, to the hour."""
+
+
+class Arrival(NamedTuple):
+    """Until when a type of event has arrived, in seconds since 1970 UTC."""
+
+    event_type: str
+    newest: float
+    """When its newest event happened."""
+    until: float
+    """Later events may still come."""
+    is_over: bool
+    """Whether it is silent for so long that nothing waits for it."""
+
+    @classmethod
+    def never(cls, event_type: str) -> Arrival:
+        """Return that of a type that never came."""
+        return cls(event_type, -math.inf, -math.inf, is_over=True)
+
+
+def read_arrivals(connection: DuckDBPyConnection) -> list[Arrival]:
+    """Return until when each type of rewarded event has arrived; a type that never came is left out.
+
+    Args:
+        connection: Has the tables of `attribution.find_reward_events`.
+    """
+    rows = connection.execute(_ORIGINS, {"lately": LATELY_SECONDS}).fetchall()
+    return list(arrivals(EventOrigin(*row) for row in rows))
+
+
+def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
+    """Yield until when each type has arrived.
+
+    Of a type that a source has and callers report, both must have come, unless one of them is over.
+
+    Args:
+        origins: Of all rewarded types, sorted by type.
+    """
+    found = list(origins)
+    newest = {
+        is_reported: max((one.newest for one in found if one.is_reported is is_reported), default=-math.inf)
+        for is_reported in (False, True)
+    }
+    for name, of_type in groupby(found, key=lambda one: one.event_type):
+        reached = [(_until(one, newest[one.is_reported]), one.newest) for one in of_type]
+        coming = [one for one in reached if max(newest.values()) - one[0] <= MOST_SILENT_SECONDS]
+        until, last = min(coming) if coming else max(reached)
+        yield Arrival(name, last, until, is_over=not coming)
+
+
+def _until(origin: EventOrigin, newest: float) -> float:
+    """Return until when a type of one origin has arrived, where the origin has events until a time."""
+    is_rare = origin.silence >= RARE_SECONDS and newest - origin.newest <= origin.silence
+    comes_at_once = not origin.is_reported or origin.delay <= CLOCK_SKEW_SECONDS
+    return newest if is_rare and comes_at_once else origin.newest

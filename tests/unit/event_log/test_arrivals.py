@@ -1,0 +1,74 @@
+"""Until when types of events have arrived, by known answers; the SQL is compared in `analysis.test_units`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tastemaker.event_log.arrivals import MOST_SILENT_SECONDS, Arrival, EventOrigin, arrivals
+
+HOUR, DAY = 3_600.0, 86_400.0
+NOW = 1_000 * DAY
+SOURCE, CALLERS = False, True
+
+
+def origin(
+    name: str, ago: float, *, by: bool = SOURCE, delay: float | None = None, silence: float = HOUR
+) -> EventOrigin:
+    """Return an origin whose newest event was so many seconds ago."""
+    return EventOrigin(name, by, NOW - ago, math.inf if delay is None else delay, silence)
+
+
+def until(*origins: EventOrigin) -> dict[str, float]:
+    """Return how many seconds ago each type has arrived; infinity for one that is over."""
+    found = arrivals(sorted(origins, key=lambda one: one.event_type))
+    return {one.event_type: math.inf if one.is_over else NOW - one.until for one in found}
+
+
+def test_purchases_of_a_nightly_batch_are_waited_for() -> None:
+    live = origin("view", 60, by=CALLERS, delay=2)
+    assert until(live, origin("purchase", 20 * HOUR)) == {"view": 60, "purchase": 20 * HOUR}
+    by_callers = origin("purchase", 20 * HOUR, by=CALLERS, delay=9 * HOUR)
+    assert until(live, by_callers) == {"view": 60, "purchase": 20 * HOUR}
+
+
+@pytest.mark.parametrize(("ago", "arrived"), [(2 * DAY, 60), (3 * DAY, 60), (3 * DAY + 61, 3 * DAY + 61)])
+def test_a_rare_type_may_be_silent_for_as_long_as_it_was_before(ago: float, arrived: float) -> None:
+    """Of callers that report at once, or of a source of which other events came."""
+    for by, delay in ((CALLERS, 599.0), (SOURCE, None)):
+        other = origin("click", 60, by=by, delay=delay)
+        rare = origin("refund", ago, by=by, delay=delay, silence=3 * DAY)
+        assert until(other, rare)["refund"] == arrived
+
+
+def test_a_rare_type_that_comes_late_is_waited_for() -> None:
+    """A batch of weekdays: on Tuesday it brings what was sold on Monday, and the weekend was silent."""
+    live = origin("view", 60, by=CALLERS, delay=2)
+    for batch in (
+        origin("purchase", DAY, by=CALLERS, delay=DAY, silence=2.5 * DAY),
+        origin("purchase", DAY, silence=2.5 * DAY),
+    ):
+        assert until(live, batch)["purchase"] == DAY
+
+
+def test_a_type_that_comes_each_day_is_waited_for_though_its_nights_are_silent() -> None:
+    both = origin("click", 60), origin("purchase", 8 * HOUR, silence=9 * HOUR)
+    assert until(*both)["purchase"] == 8 * HOUR
+
+
+def test_a_type_is_over_after_a_week() -> None:
+    live = origin("view", 0, by=CALLERS, delay=2)
+    assert until(live, origin("purchase", MOST_SILENT_SECONDS)) == {"view": 0, "purchase": 7 * DAY}
+    assert until(live, origin("purchase", MOST_SILENT_SECONDS + 1)) == {"view": 0, "purchase": math.inf}
+
+
+def test_a_log_that_ends_as_a_whole_is_not_over() -> None:
+    (found,) = arrivals([origin("click", 400 * DAY)])
+    assert found == Arrival("click", NOW - 400 * DAY, NOW - 400 * DAY, is_over=False)
+
+
+def test_of_a_type_with_two_origins_both_are_waited_for_until_one_is_over() -> None:
+    live = origin("purchase", 60, by=CALLERS, delay=2)
+    assert until(origin("purchase", 2 * DAY), live) == {"purchase": 2 * DAY}
+    assert until(origin("purchase", 8 * DAY), live) == {"purchase": 60}
