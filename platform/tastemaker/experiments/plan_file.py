@@ -96,6 +96,21 @@ def read_archive(folder: Path) -> dict[str, ControlPlan]:
 
 def newest_archived(folder: Path) -> ControlPlan | None:
     """Return the last plan that was written beside the plan file and can still be read; None without one."""
+    content = _newest_content(folder)
+    return None if content is None else decode_plan(content)
+
+
+def is_older(plan: ControlPlan, other: ControlPlan) -> bool:
+    """Return whether a plan was written before another one.
+
+    One of a lower revision may be newer: after the whole folder was restored from a copy, revisions rise from
+    those of the copy. One of an earlier time may be, too: the clock may have been set back.
+    """
+    return plan.revision < other.revision and plan.made_at <= other.made_at
+
+
+def _newest_content(folder: Path) -> bytes | None:
+    """Return the bytes of `newest_archived`."""
     try:
         found = sorted((folder / ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
@@ -104,7 +119,8 @@ def newest_archived(folder: Path) -> ControlPlan | None:
         with suppress(OSError, TastemakerError):
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == path.stem:
-                return decode_plan(content)
+                decode_plan(content)
+                return content
     return None
 
 
@@ -112,8 +128,8 @@ class LatestPlan:
     """The last good plan of what was read, and why it may not be the last one that was written.
 
     What can't be read, or contradicts itself, leaves the last good plan in force; experiments that such a
-    plan kills get no unit all the same. Without a plan there is no experiment; if it was removed, its default
-    service still answers.
+    plan kills get no unit all the same. So does a plan that is older than one that was in force. Without a
+    plan there is no experiment; if it was removed, its default service still answers.
     """
 
     def __init__(self, read: Callable[[], bytes | None], folder: Path | None) -> None:
@@ -128,6 +144,8 @@ class LatestPlan:
         self._content: bytes | None = None
         self._failures = FailureLog(logger, "the experiments' plan can be read again")
         self._good = self._in_force = PlanInForce(EMPTY_PLAN, None, Assigner(EMPTY_PLAN, Path()))
+        self._newest = EMPTY_PLAN
+        """The last plan that was in force, also after it was removed."""
 
     @property
     def in_force(self) -> PlanInForce:
@@ -157,6 +175,9 @@ class LatestPlan:
         plan = None
         try:
             plan = _without_experiments(self._good.plan) if content is None else decode_plan(content)
+            if content is not None and is_older(plan, self._newest):
+                self._refuse(plan)
+                return
             assigner = self._assigner(plan)
         except TastemakerError as error:
             killed = [] if plan is None else [one.name for one in plan.experiments if one.killed]
@@ -165,7 +186,16 @@ class LatestPlan:
             return
         digest = None if content is None else hashlib.sha256(content).hexdigest()
         self._good = self._in_force = PlanInForce(plan, digest, assigner, content)
+        self._newest = self._newest if content is None else plan
         self._failures.succeeded()
+
+    def _refuse(self, plan: ControlPlan) -> None:
+        """Keep what is in force beside an older plan, such as one that was copied back."""
+        self._in_force = self._good
+        self._failures.failed(
+            f"the plan of the experiments has revision {plan.revision}, older than {self._newest.revision}, "
+            "which was in force; to write the plan again: tastemaker experiment plan --write"
+        )
 
     def _assigner(self, plan: ControlPlan) -> Assigner:
         if self._folder is not None:
@@ -175,12 +205,18 @@ class LatestPlan:
 
 
 class PlanFile(LatestPlan):
-    """The plan in force in a process on the plan file's machine. Thread-safe."""
+    """The plan in force in a process on the plan file's machine. Thread-safe.
+
+    A process that starts takes the plan that was written last for the one that was in force.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file; it may be written later."""
         super().__init__(partial(_content, path), path.parent)
         self._lock = threading.Lock()
+        if path.exists() and (before := _newest_content(path.parent)) is not None:
+            self._content = before
+            self._use(before)
         self.look()
         self._next_look = time.monotonic() + LOOK_SECONDS
 

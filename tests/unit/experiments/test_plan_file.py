@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -228,6 +229,79 @@ def test_a_damaged_file_at_the_start_gives_the_default(tmp_path: Path) -> None:
     file = PlanFile(path)
     assert names(file) == []
     assert file.trouble
+
+
+def test_a_damaged_file_at_the_start_leaves_the_plan_that_was_written_last(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    for name in ("a", "b"):
+        write_plan(path, plan_of(experiment(name)))
+    path.write_bytes(b"{")
+    file = PlanFile(path)
+    assert names(file) == ["b"]
+    assert file.trouble
+
+
+def test_an_older_plan_that_is_copied_back_is_refused_also_after_a_restart(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "plan.json"
+    older = _written(path, 8, killed=False)
+    digest = hashlib.sha256(_written(path, 9, killed=True)).hexdigest()
+    file = PlanFile(path)
+    path.write_bytes(older)
+    clock.seconds += 1
+    for found in (file, PlanFile(path)):
+        assert names(found) == []
+        assert (found.current().digest, found.current().plan.revision) == (digest, 9)
+        assert found.trouble is not None
+        assert "has revision 8, older than 9" in found.trouble
+    _written(path, 10, killed=False)
+    clock.seconds += 1
+    assert names(file) == ["a"]
+    assert file.trouble is None
+
+
+def test_an_older_plan_is_refused_though_the_newer_one_was_removed(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "plan.json"
+    older = _written(path, 8)
+    _written(path, 9)
+    file = PlanFile(path)
+    path.unlink()
+    clock.seconds += 1
+    assert (names(file), file.trouble) == ([], None)
+    path.write_bytes(older)
+    clock.seconds += 1
+    assert names(file) == []
+    assert file.trouble
+
+
+def test_a_kill_in_an_older_plan_is_over(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "plan.json"
+    older = _written(path, 8, killed=True)
+    _written(path, 9)
+    file = PlanFile(path)
+    path.write_bytes(older)
+    clock.seconds += 1
+    assert names(file) == ["a"]
+
+
+def test_a_restored_folder_is_written_again_from_its_own_revision(tmp_path: Path, clock: Clock) -> None:
+    """The running controller knows revision 9, the folder's copy 5: what is written later counts."""
+    path = tmp_path / "plan.json"
+    _written(path, 9)
+    file = PlanFile(path)
+    _written(path, 6, name="b", made_at=2e9)
+    clock.seconds += 1
+    assert (names(file), file.trouble) == (["b"], None)
+
+
+def _written(
+    path: Path, revision: int, *, name: str = "a", made_at: float | None = None, **more: Any
+) -> bytes:
+    """Write a plan, and return its bytes."""
+    moment = 1_700_000_000.0 + revision if made_at is None else made_at
+    write_plan(path, plan_of(experiment(name, **more), revision=revision, made_at=moment))
+    return path.read_bytes()
 
 
 def test_a_plan_with_a_fault_is_not_written(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.experiments.lifecycle.services import PinnedServices
 from tastemaker.experiments.plan import ControlPlan, PlannedExperiment, Variant
 from tastemaker.experiments.plan_checks import check_plan
-from tastemaker.experiments.plan_file import newest_archived, write_plan
+from tastemaker.experiments.plan_file import is_older, newest_archived, write_plan
 from tastemaker.registry import Registry
 from tastemaker.util.file_lock import file_lock
 
@@ -88,11 +88,13 @@ class PlanCompiler:
 
     def _write(self, plan: ControlPlan) -> ControlPlan:
         path = self._folder / kills.PLAN
-        current = kills.readable_plan(path)
-        if current is not None and plan == msgspec.structs.replace(current, revision=0, made_at=0):
+        current, last = kills.readable_plan(path), newest_archived(self._folder)
+        if current is None or (last is not None and is_older(current, last)):
+            revision = 1 + (last.revision if last else 0)
+        elif plan == msgspec.structs.replace(current, revision=0, made_at=0):
             return current
-        before = current or newest_archived(self._folder)
-        revision = 1 + (before.revision if before else 0)
+        else:
+            revision = 1 + current.revision
         dated = msgspec.structs.replace(plan, revision=revision, made_at=time.time())
         try:
             write_plan(path, dated)

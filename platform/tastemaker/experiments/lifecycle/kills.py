@@ -19,7 +19,7 @@ import msgspec
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle.changes import require_reason
 from tastemaker.experiments.plan import ControlPlan
-from tastemaker.experiments.plan_file import decode_plan, newest_archived, write_plan
+from tastemaker.experiments.plan_file import decode_plan, is_older, newest_archived, write_plan
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.file_lock import file_lock
 
@@ -124,10 +124,13 @@ def readable_plan(path: Path) -> ControlPlan | None:
 
 
 def _in_force(folder: Path) -> ControlPlan:
-    """Return the plan that controllers go by: of a damaged file, the last one that was written before."""
+    """Return the plan that controllers go by: where the file is damaged or older, the last one written."""
     path = folder / PLAN
     before = newest_archived(folder) if path.exists() else None
-    return readable_plan(path) or before or read_plan(path)
+    found = readable_plan(path)
+    if found is None or (before is not None and is_older(found, before)):
+        return before or read_plan(path)
+    return found
 
 
 def read_plan(path: Path) -> ControlPlan:

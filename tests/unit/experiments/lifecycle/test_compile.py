@@ -43,6 +43,31 @@ def test_a_half_written_plan_is_replaced_and_controllers_keep_the_last_good_one(
     assert msgspec.structs.replace(again, **undated) == msgspec.structs.replace(decode_plan(good), **undated)
 
 
+def test_an_older_plan_that_was_copied_back_is_replaced_by_one_that_controllers_take(
+    shop: ExperimentHome,
+) -> None:
+    """Also where its content is what the database has, and where a kill comes first."""
+    path, name = path_of(shop), shop.running()
+    older = path.read_bytes()
+    reader = PlanFile(path)
+    shop.do(name, "step", confirmed=("duration", "guardrails"))
+    newest = decode_plan(path.read_bytes())
+    reader.look()
+    path.write_bytes(older)
+    reader.look()
+    assert reader.current().plan == newest
+    shop.experiments.publish()
+    reader.look()
+    written, trouble = reader.current().plan, reader.trouble
+    assert (written.revision, trouble) == (newest.revision + 1, None)
+    assert written.experiments == newest.experiments
+    path.write_bytes(older)
+    shop.experiments.kill(name, actor="ada", reason="it shows sold-out items")
+    reader.look()
+    (killed,) = reader.current().plan.experiments
+    assert (killed.killed, killed.enrolment) == (True, newest.experiments[0].enrolment)
+
+
 def test_a_full_disk_leaves_the_plan_in_force(shop: ExperimentHome, monkeypatch: pytest.MonkeyPatch) -> None:
     name = shop.running()
     before = path_of(shop).read_bytes()
