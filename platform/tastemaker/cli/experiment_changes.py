@@ -83,7 +83,7 @@ def ready(name: str, reason: str, by: str | None, seen: int | None, as_json: boo
 
     workspace = Workspace.open()
     change = make_ready(workspace, name, actor=person(by), reason=reason, expected_changes=seen)
-    _print(workspace, change, as_json)
+    _print_with_warnings(workspace, change, as_json)
 
 
 @click.command()
@@ -115,7 +115,7 @@ def start(
     change = workspace.experiments.change(
         name, "start", actor=actor, reason=reason, expected_changes=seen, confirmed=confirmed
     )
-    _print(workspace, change, as_json)
+    _print_with_warnings(workspace, change, as_json)
 
 
 @click.command()
@@ -208,7 +208,7 @@ def new_epoch(
         design=design,
         expected_changes=found.changes if seen is None else seen,
     )
-    _print(workspace, change, as_json)
+    _print_with_warnings(workspace, change, as_json)
 
 
 @_change_command(_reason_option)
@@ -349,6 +349,16 @@ def _change(
     _print(workspace, change, as_json)
 
 
+def _print_with_warnings(workspace: Workspace, change: Change, as_json: bool) -> None:
+    """Print a change, and what the design names and the log does not carry."""
+    from tastemaker.workflows.experiment_draft import uncarried_names
+
+    warnings = uncarried_names(workspace, workspace.experiments.get(change.experiment).design)
+    for warning in () if as_json else warnings:
+        click.echo(f"! {warning}")
+    _print(workspace, change, as_json, **({"warnings": warnings} if as_json else {}))
+
+
 def _print(workspace: Workspace, change: Change, as_json: bool, **more: Any) -> None:
     """Print a change, and what may be done next."""
     found = workspace.experiments.next_actions(change.experiment)
@@ -359,9 +369,9 @@ def _print(workspace: Workspace, change: Change, as_json: bool, **more: Any) -> 
         said = change._asdict() | {"at": change.at.isoformat(), **more, "next": next_ones}
         print_json(said)
         return
-    from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.experiments.plan import percentage
 
-    share = f", {share_of(change.enrolment)} of the units enrolled" if change.to_state == "running" else ""
+    share = f", {percentage(change.enrolment)} of the units enrolled" if change.to_state == "running" else ""
     click.echo(f"{change.experiment}: {change.to_state}{share}")
     for key, value in more.items():
         click.echo(f"{key}: {value}")

@@ -166,12 +166,15 @@ def _report(reports: Sequence[GuardReport], *, as_json: bool) -> None:
 
 
 def _lines(reports: Sequence[GuardReport]) -> Iterator[str]:
+    from tastemaker.util.counted import counted
+
     for report in reports:
         yield f"{report.experiment}, epoch {report.epoch}"
         for check in report.checks:
             found = check.found
             figures = f"{_number(found.value)}, control {_number(found.control_value)}"
-            yield f"  {found.verdict:8}{check.guardrail:22}{check.variant:16}{figures}, {found.units:,} units"
+            units = counted(found.units, "unit")
+            yield f"  {found.verdict:8}{check.guardrail:22}{check.variant:16}{figures}, {units}"
         if report.decision is not None:
             yield f"  {_decided(report)}"
         elif report.refusal is not None:

@@ -24,7 +24,7 @@ def holdouts(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.experiments.plan import percentage
     from tastemaker.workflows.workspace import Workspace
 
     found = Workspace.open().experiments.holdouts()
@@ -42,7 +42,7 @@ def holdouts(context: click.Context, as_json: bool) -> None:
     for one in found:
         state = "ended" if one.ends_at else "in force"
         covers = ", ".join(one.namespaces) or "all namespaces"
-        click.echo(f"{one.name}  {share_of(one.share)} of the {one.unit}s  {covers}  {state}  {one.reason}")
+        click.echo(f"{one.name}  {percentage(one.share)} of the {one.unit}s  {covers}  {state}  {one.reason}")
     if not found:
         click.echo("no holdout")
 

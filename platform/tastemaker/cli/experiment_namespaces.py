@@ -21,7 +21,8 @@ def namespaces(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from tastemaker.util.durations import DAY_SECONDS
+    from tastemaker.util.counted import counted
+    from tastemaker.util.durations import DAY_SECONDS, in_words
     from tastemaker.workflows.workspace import Workspace
 
     found = Workspace.open().experiments.namespaces()
@@ -31,8 +32,8 @@ def namespaces(context: click.Context, as_json: bool) -> None:
         print_json([one._asdict() | {"created_at": one.created_at.isoformat()} for one in found])
         return
     for one in found:
-        days = one.cool_down_seconds / DAY_SECONDS
-        click.echo(f"{one.name}  {one.unit}  {one.experiments} experiments  cool-down {days:g} days")
+        cool_down = in_words(one.cool_down_seconds / DAY_SECONDS)
+        click.echo(f"{one.name}  {one.unit}  {counted(one.experiments, 'experiment')}  cool-down {cool_down}")
     if not found:
         click.echo("no namespace; the first experiment makes one")
 
@@ -64,7 +65,7 @@ def add(name: str, unit: str, cool_down_days: float | None, as_json: bool) -> No
 
     from tastemaker.event_log.attribution import window_seconds
     from tastemaker.experiments.plan import Unit
-    from tastemaker.util.durations import DAY_SECONDS
+    from tastemaker.util.durations import DAY_SECONDS, in_words
     from tastemaker.workflows.workspace import Workspace
 
     experiments = Workspace.open().experiments
@@ -77,4 +78,4 @@ def add(name: str, unit: str, cool_down_days: float | None, as_json: bool) -> No
 
         print_json({"namespace": name, "unit": unit, "cool_down_days": cool_down_days})
         return
-    click.echo(f"namespace {name} of the unit {unit}, cool-down {cool_down_days:g} days")
+    click.echo(f"namespace {name} of the unit {unit}, cool-down {in_words(cool_down_days)}")

@@ -95,7 +95,7 @@ def new(
       tastemaker experiment new badge --flag off=false --flag on=true --hypothesis "more clicks"
       tastemaker experiment new --from ranker-2.yaml
     """
-    from tastemaker.workflows.experiment_draft import planned
+    from tastemaker.workflows.experiment_draft import planned, uncarried_names
     from tastemaker.workflows.workspace import Workspace
 
     workspace, actor = Workspace.open(), person(by)
@@ -107,16 +107,19 @@ def new(
     experiments.check(design, unit)
     design, traffic = (design, None) if is_planned else planned(workspace, design)
     experiments.create(design, actor, new_unit=unit)
+    warnings = uncarried_names(workspace, design)
     if as_json:
         import msgspec
 
         from tastemaker.cli.models import print_json
 
-        print_json(msgspec.to_builtins(design) | {"state": "draft", "traffic": traffic})
+        print_json(msgspec.to_builtins(design) | {"state": "draft", "traffic": traffic, "warnings": warnings})
         return
     click.echo(f"draft of {design.name}: {', '.join(design.variants)} in the namespace {design.namespace}")
     if traffic is not None:
         click.echo(traffic)
+    for warning in warnings:
+        click.echo(f"! {warning}")
     click.echo(f"next: tastemaker experiment start {design.name}")
 
 

@@ -25,7 +25,7 @@ def plan(write: bool, as_json: bool) -> None:
     import msgspec
 
     from tastemaker.experiments.lifecycle import kills
-    from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.experiments.plan import percentage
     from tastemaker.experiments.plan_file import EMPTY_PLAN
     from tastemaker.settings import load_settings
     from tastemaker.workflows.workspace import Workspace
@@ -45,8 +45,8 @@ def plan(write: bool, as_json: bool) -> None:
         return
     click.echo(f"{path}: revision {found.revision}, default {found.default or 'none'}")
     for one in found.experiments:
-        shares = ", ".join(f"{each.name} {share_of(each.end - each.start)}" for each in one.variants)
+        shares = ", ".join(f"{each.name} {percentage(each.end - each.start)}" for each in one.variants)
         killed = "  killed" if one.killed else ""
-        click.echo(f"{one.name}  {one.namespace}  {share_of(one.enrolment)} of the units: {shares}{killed}")
+        click.echo(f"{one.name}  {one.namespace}  {percentage(one.enrolment)} of the units: {shares}{killed}")
     if not found.experiments:
         click.echo("no experiment runs")

@@ -34,6 +34,7 @@ def replay(as_json: bool) -> None:
     from tastemaker.experiments import assignment_sql
     from tastemaker.experiments.plan_file import read_archive
     from tastemaker.settings import load_settings
+    from tastemaker.util.counted import counted
 
     settings = load_settings()
     folder = settings.experiments_root
@@ -46,7 +47,7 @@ def replay(as_json: bool) -> None:
         print_json(found._asdict() | {"disagreements": [one._asdict() for one in found.disagreements]})
     else:
         differ = len(found.disagreements)
-        click.echo(f"{found.exposures:,} exposures, of which {differ:,} are not as their plan says")
+        click.echo(f"{counted(found.exposures, 'exposure')}, of which {differ:,} are not as their plan says")
         counts = Counter((one.experiment, one.reason) for one in found.disagreements)
         for (name, reason), count in counts.items():
             click.echo(f"{count:,} of {name}: {reason}")

@@ -33,15 +33,20 @@ def revise(name: str, file: Path, reason: str, by: str | None, as_json: bool) ->
       tastemaker experiment revise ranker-2 --from ranker-2.yaml
     """
     from tastemaker.experiments.design_file import read_design_file
+    from tastemaker.workflows.experiment_draft import uncarried_names
     from tastemaker.workflows.workspace import Workspace
 
-    experiments, design = Workspace.open().experiments, read_design_file(file)
+    workspace, design = Workspace.open(), read_design_file(file)
+    experiments = workspace.experiments
     experiments.check(design)
     change = experiments.change(name, "revise", actor=person(by), reason=reason, design=design)
+    warnings = uncarried_names(workspace, design)
     if as_json:
         from tastemaker.cli.models import print_json
 
-        print_json(change._asdict() | {"at": change.at.isoformat()})
+        print_json(change._asdict() | {"at": change.at.isoformat(), "warnings": warnings})
         return
     click.echo(f"{name}: revision {change.revision} of the design; it is a draft")
+    for warning in warnings:
+        click.echo(f"! {warning}")
     click.echo(f"next: tastemaker experiment start {name}")

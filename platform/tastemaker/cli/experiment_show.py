@@ -31,30 +31,40 @@ def show(name: str, only_design: bool, as_json: bool) -> None:
       tastemaker experiment show ranker-2 --json | jq '.next[] | select(.allowed) | .command'
       tastemaker experiment show ranker-2 --design > ranker-2.yaml
     """
+    from tastemaker.experiments.carried import uncarried
     from tastemaker.experiments.design_file import design_text
+    from tastemaker.experiments.lifecycle.states import ACTIVE
     from tastemaker.experiments.result import read_result
     from tastemaker.workflows.workspace import Workspace
 
-    experiments = Workspace.open().experiments
+    workspace = Workspace.open()
+    experiments = workspace.experiments
     actions = experiments.next_actions(name)
     result = read_result(experiments.engine, name)
     if only_design:
         click.echo(design_text(result.design), nl=False)
-    elif as_json:
+        return
+    is_over = result.experiment.state not in ("draft", "ready", *ACTIVE)
+    concerns = result.concerns()
+    concerns += [] if is_over else uncarried(workspace.lake, result.design, result.read_at)
+    if as_json:
         from tastemaker.cli.models import print_json
 
-        print_json(_to_json(result, actions))
-    else:
-        for line in _lines(result, actions):
-            click.echo(line)
+        print_json(_to_json(result, concerns, actions))
+        return
+    for line in _lines(result, concerns, actions):
+        click.echo(line)
 
 
-def _to_json(result: ExperimentResult, actions: Sequence[NextAction]) -> dict[str, Any]:
+def _to_json(
+    result: ExperimentResult, concerns: Sequence[str], actions: Sequence[NextAction]
+) -> dict[str, Any]:
     from tastemaker.cli.experiment_list import summary
 
     return summary(result) | {
         "unit": result.unit,
-        "concerns": result.concerns(),
+        "concerns": concerns,
+        "waiting": result.waiting,
         "looks": [_row(one) for one in result.looks],
         "effects": [_row(one) for one in result.effects],
         "guardrails": [_row(one) for one in result.checks],
@@ -77,23 +87,26 @@ def _row(row: Row[Any]) -> dict[str, Any]:
     return {**row._mapping, **times}
 
 
-def _lines(result: ExperimentResult, actions: Sequence[NextAction]) -> Iterator[str]:
+def _lines(result: ExperimentResult, concerns: Sequence[str], actions: Sequence[NextAction]) -> Iterator[str]:
     """Yield what is printed for people: the result first, then what casts doubt on it."""
-    from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.experiments.plan import percentage
+    from tastemaker.util.counted import counted
     from tastemaker.util.durations import in_words
 
     found, design = result.experiment, result.design
     yield result.sentence
-    yield from (f"! {one}" for one in result.concerns())
+    yield from (f"! {one}" for one in concerns)
     step = f", {result.step}" if found.is_active else ""
     epoch = f", epoch {found.epoch}" if found.epoch else ""
-    yield f"{found.name}: {found.state}{step}{epoch}, {found.changes} changes, {result.look_of} looks"
+    changes = counted(found.changes, "change")
+    yield f"{found.name}: {found.state}{step}{epoch}, {changes}, {result.look_of} looks"
     yield f"  hypothesis  {design.hypothesis} ({found.owner})"
     yield f"  decided by  {design.primary}: an effect of {100 * design.minimum_effect:g} %"
     yield f"  planned     {design.planned_units:,} {result.unit}s, each for {in_words(design.window_days)}"
+    yield from (f"  waiting for {one}" for one in result.waiting)
     for name, variant in design.variants.items():
         control = ", control" if name == design.control else ""
-        yield f"  {name:<10}  {share_of(variant.share)}, {_served(variant)}{control}"
+        yield f"  {name:<10}  {percentage(variant.share)}, {_served(variant)}{control}"
     for effect in (*result.whole(is_adjusted=False), *result.whole(is_adjusted=True)):
         yield f"  {_effect(effect)}"
     for forecast in result.forecasts:

@@ -24,6 +24,7 @@ from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import kind_of, with_unit
 from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.result import ExperimentResult
+from tastemaker.util.counted import counted
 
 BY_EXPOSURE, BY_AGE = "exposed", "day"
 """Names of the slices by the day of a unit's first exposure, and by days since then."""
@@ -40,7 +41,7 @@ def main_figures(result: ExperimentResult) -> Figures:
 
 def _main_figure(result: ExperimentResult, row: Row[Any]) -> Figure:
     title = f"{unit_metric_title(row.metric)} of {row.variant}, {ADJUSTED[row.is_adjusted]}"
-    units = f"{row.units:,} units, control {row.control_units:,}"
+    units = f"{counted(row.units, 'unit')}, control {row.control_units:,}"
     if not _is_finite(row.relative):
         why = "no relative effect: control's figure is 0 or not known"
         return Figure("", title, None, "share", units, missing=why, link="/experiments")
@@ -145,7 +146,7 @@ def by_exposure(reader: DashboardReader, result: ExperimentResult) -> Chart:
     days = [date.fromisoformat(row.slice.partition("=")[2]) for row in rows]
     ticks = [one for one in changes(reader, result) if days and min(days) <= one.day <= max(days)]
     title = f"{unit_metric_title(result.design.primary)} by day of first exposure"
-    marked = f" Vertical lines: {len(ticks)} changes of the experiment." if ticks else ""
+    marked = f" Vertical lines: {counted(len(ticks), 'change')} of the experiment." if ticks else ""
     return _slices(result, "effect_by_exposure", title, "exposed", list(zip(days, rows, strict=True)), marked,
                    TableColumn("exposed", "First exposure", "day"), ticks=ticks)  # fmt: skip
 

@@ -12,14 +12,16 @@ import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
-from tastemaker.experiments.plan import BUCKETS, Unit
+from tastemaker.experiments.plan import BUCKETS, Unit, percentage
 from tastemaker.experiments.plan_checks import rule_faults
+from tastemaker.util.counted import counted
 from tastemaker.util.spelling import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
 _NAME_FIX = "use 1 to 100 letters, digits and _ . @ + -, a letter or a digit first"
 _MOST_LOOKS = 100
 _MOST_DAYS = 365.0
+_SAME_FILES = "on some file systems both have the same files"
 FEWEST_UNITS = 100
 _LISTS_MIXED = 2
 
@@ -60,6 +62,29 @@ def check_design(design: Design, known: Known) -> None:
             + "\n    ".join(f"{one.problem}: {one.fix}" for one in faults),
             fix=f"correct it; in a draft: tastemaker experiment revise {design.name} --from FILE.yaml",
         )
+
+
+def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of names that differ in case alone."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            yield other, name
+
+
+def require_free(kind: str, name: str, known: Iterable[str], fix: str) -> None:
+    """Raise TastemakerError if a name is in use, be it in other case.
+
+    Args:
+        kind: What is named, such as `an experiment`.
+        name: The name.
+        known: The names in use.
+        fix: What to do.
+    """
+    for other in known:
+        if other.lower() == name.lower():
+            alike = "" if other == name else f", and {name!r} differs from it in case alone: {_SAME_FILES}"
+            raise TastemakerError(f"there is {kind} {other!r} already{alike}", fix=fix)
 
 
 def require_name(kind: str, name: str) -> None:
@@ -106,6 +131,8 @@ def _words(design: Design) -> Iterator[DesignFault]:
     for kind, name in [("experiment", design.name), *(("variant", name) for name in design.variants)]:
         if not NAME.fullmatch(name):
             yield DesignFault(f"the {kind} has the name {name!r}", _NAME_FIX)
+    for name, other in same_but_for_case(design.variants):
+        yield DesignFault(f"the variants {name} and {other} differ in case alone", "give one another name")
     for key in ("owner", "hypothesis"):
         if not getattr(design, key).strip():
             yield DesignFault(f"it has no {key}", "write it down before the start")
@@ -114,7 +141,7 @@ def _words(design: Design) -> Iterator[DesignFault]:
 def _variants(design: Design) -> Iterator[DesignFault]:
     names = list(design.variants)
     if len(names) < 2:
-        yield DesignFault(f"it has {len(names)} variants", "compare at least two")
+        yield DesignFault(f"it has {counted(len(names), 'variant')}", "compare at least two")
     if design.kind == "interleaving" and len(names) != _LISTS_MIXED:
         yield DesignFault(
             f"it mixes the lists of {len(names)} variants", f"interleave {_LISTS_MIXED}, pair by pair"
@@ -124,17 +151,28 @@ def _variants(design: Design) -> Iterator[DesignFault]:
     for name, variant in design.variants.items():
         if variant.share < 1:
             yield DesignFault(f"variant {name} has {variant.share} buckets", "give it at least 1")
-    total = sum(one.share for one in design.variants.values())
-    if total > BUCKETS:
-        yield DesignFault(
-            f"the shares add up to {total:,} of {BUCKETS:,} buckets", "lower them until they fit"
-        )
+    yield from _shares(sum(one.share for one in design.variants.values()), len(names))
     answered = [name for name, one in design.variants.items() if one.model is not None]
     if answered and len(answered) < len(names):
         others = ", ".join(name for name in names if name not in answered)
         yield DesignFault(f"{', '.join(answered)} have a model, {others} none", "name one for all, or none")
     if not answered and design.kind in ("interleaving", "shadow"):
         yield DesignFault(f"an experiment of kind {design.kind} has no model", "name one for each variant")
+
+
+def _shares(total: int, variants: int) -> Iterator[DesignFault]:
+    """Yield what is wrong with the sum of the shares: each may have been rounded down to whole buckets."""
+    left = BUCKETS - total
+    if left < 0:
+        yield DesignFault(
+            f"the shares add up to {percentage(total)}, must be 100 %", f"lower them by {percentage(-left)}"
+        )
+    elif left >= max(variants, 1):
+        yield DesignFault(
+            f"the shares add up to {percentage(total)}, so {percentage(left)} of the units would be in no "
+            "variant",
+            f"let them add up to 100 %; {percentage(variants - 1)} may be missing, as in three of 33.3333 %",
+        )
 
 
 def _served(design: Design, known: Known) -> Iterator[DesignFault]:

@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
-from tastemaker.experiments.plan import BUCKETS
+from tastemaker.experiments.plan import BUCKETS, percentage
 from tastemaker.util.spelling import did_you_mean
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
@@ -69,10 +69,10 @@ def to_design(content: Mapping[str, Any], where: str) -> Design:
 def design_text(design: Design) -> str:
     """Return a design as YAML."""
     content = msgspec.to_builtins(design)
-    content["claim"] = _percentage(content["claim"])
-    content["steps"] = [_percentage(one) for one in content["steps"]]
+    content["claim"] = percentage(content["claim"])
+    content["steps"] = [percentage(one) for one in content["steps"]]
     for variant in content["variants"].values():
-        variant["share"] = _percentage(variant["share"])
+        variant["share"] = percentage(variant["share"])
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
@@ -109,7 +109,3 @@ def buckets(value: Any, what: str) -> int:
     if not isinstance(value, str) or not (found := _PERCENT.fullmatch(value)):
         raise TastemakerError(f"{what} {value!r} is not a percentage", fix="write it as '50 %'")
     return round(float(found[1]) * _BUCKETS_PER_PERCENT)
-
-
-def _percentage(value: int) -> str:
-    return f"{value / _BUCKETS_PER_PERCENT:.4f}".rstrip("0").rstrip(".") + " %"

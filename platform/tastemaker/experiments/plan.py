@@ -21,6 +21,15 @@ production under guardrails alone."""
 Operator = Literal["in", "not_in", "at_least", "at_most"]
 
 
+def percentage(buckets: int) -> str:
+    """Return buckets as a percentage.
+
+    >>> percentage(500_000), percentage(333_333)
+    ('50 %', '33.3333 %')
+    """
+    return f"{100 * buckets / BUCKETS:.4f}".rstrip("0").rstrip(".") + " %"
+
+
 class PinnedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pinned prediction service: one version of one model at one address."""
 

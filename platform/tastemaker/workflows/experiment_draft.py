@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,21 @@ def planned(workspace: Workspace, design: Design) -> tuple[Design, str]:
             fix="pass --planned-units 20000",
         ) from error
     return msgspec.structs.replace(design, planned_units=max(found.units, FEWEST_UNITS)), found.sentence
+
+
+def uncarried_names(workspace: Workspace, design: Design) -> list[str]:
+    """Return what a design names and the log does not carry, in words.
+
+    Args:
+        workspace: The workspace, whose log is drained before.
+        design: The design.
+    """
+    from tastemaker.event_log.shipping import collect
+    from tastemaker.experiments.carried import uncarried
+
+    if design.targeting:
+        collect(workspace.settings, workspace.lake)
+    return uncarried(workspace.lake, design, datetime.now(UTC))
 
 
 def _add(found: dict[str, VariantDesign], name: str, variant: VariantDesign) -> None:

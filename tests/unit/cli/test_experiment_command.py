@@ -136,7 +136,7 @@ def test_only_a_planned_look_or_the_end_ships(
 def test_show_says_what_may_be_done_next_and_why_not(shop: ExperimentHome) -> None:
     run(*NEW, "--variant", f"toy@{shop.challenger.id}")
     said = run("show", "ranker-2").output
-    assert said.startswith("It is a draft: it has not started.\nranker-2: draft, 1 changes")
+    assert said.startswith("It is a draft: it has not started.\nranker-2: draft, 1 change,")
     assert f"b           50 %, toy {shop.challenger.id}\n" in said
     assert f"control     50 %, toy {shop.champion.id}, control\n" in said
     run("start", "ranker-2", "--confirm", "aa")
@@ -231,7 +231,7 @@ def test_a_kill_acts_while_the_database_does_not_answer(
             (*NEW, "--flag", "a=1", "--flag", "b=2", "--primary", "events_per_user:sale"),
             "no event carries it, the problem has no sale",
         ),
-        ((*NEW, "--flag", "a=1"), "it has 1 variants"),
+        ((*NEW, "--flag", "a=1"), "it has 1 variant"),
         ((*NEW, "--variant", "toy@20260101-000000-000000-000000000000"), "no version '20260101"),
         ((*NEW, "--variant", "toy@v1"), "no version 'v1'"),
         (
@@ -272,7 +272,7 @@ def test_namespaces_and_holdouts_are_made_and_listed(shop: ExperimentHome) -> No
     run("namespaces", "add", "basket", "--unit", "session", "--cool-down", "2")
     assert run("namespaces").output.splitlines() == [
         "basket  session  0 experiments  cool-down 2 days",
-        "home  user  0 experiments  cool-down 0.0416667 days",
+        "home  user  0 experiments  cool-down 1 hour",
     ]
     reason = ("--reason", "what all of them earn")
     run("holdouts", "add", "spring", "--share", "0.05", "--namespace", "home", *reason)
@@ -290,6 +290,43 @@ def test_namespaces_and_holdouts_are_made_and_listed(shop: ExperimentHome) -> No
     assert json_of("holdouts")[0]["ends_at"] is not None
     with pytest.raises(TastemakerError, match="there is no open holdout 'spring'"):
         run("holdouts", "end", "spring")
+
+
+def test_names_that_differ_in_case_alone_are_refused(shop: ExperimentHome) -> None:
+    """On some file systems the kill of one would be the file of the other."""
+    run(*NEW, "--variant", f"toy@{shop.challenger.id}")
+    alike = "there is an experiment 'ranker-2' already, and 'Ranker-2' differs from it in case alone"
+    with pytest.raises(TastemakerError, match=alike):
+        run("new", "Ranker-2", *NEW[2:], "--variant", f"toy@{shop.challenger.id}")
+    with pytest.raises(TastemakerError, match="there is a namespace 'home' already, and 'HOME' differs"):
+        run("namespaces", "add", "HOME")
+    holdout = ("--share", "0.05", "--reason", "what all of them earn")
+    run("holdouts", "add", "spring", *holdout)
+    with pytest.raises(TastemakerError, match="there is a holdout 'spring' already, and 'Spring' differs"):
+        run("holdouts", "add", "Spring", *holdout)
+
+
+def test_names_that_the_log_does_not_carry_are_warned_of(shop: ExperimentHome, tmp_path: Path) -> None:
+    run(*NEW, "--variant", f"toy@{shop.challenger.id}")
+    design = YAML(typ="safe").load(run("show", "ranker-2", "--design").output)
+    design |= {"slices": ["contry"], "targeting": [{"fact": "platfrom", "operator": "in", "values": ["ios"]}]}
+    file = tmp_path / "design.yaml"
+    with file.open("w") as stream:
+        YAML(typ="safe").dump(design, stream)
+    empty, unknown = "! The slice 'contry' is empty", "! No request was logged in the last 7 days"
+    for words in (
+        ("revise", "ranker-2", "--from", str(file)),
+        ("show", "ranker-2"),
+        ("start", "ranker-2", "--confirm", "aa", "--by", "ada"),
+    ):
+        said = run(*words).output
+        assert empty in said, words
+        assert unknown in said, words
+    assert len(json_of("show", "ranker-2")["concerns"]) >= 2
+    design["name"] = "other"
+    with file.open("w") as stream:
+        YAML(typ="safe").dump(design, stream)
+    assert len(json_of("new", "--from", str(file), "--by", "ada")["warnings"]) == 2
 
 
 def test_without_an_experiment_there_are_clear_words(shop: ExperimentHome) -> None:

@@ -64,6 +64,16 @@ def test_a_good_design_has_no_fault() -> None:
     assert faults(kind="interleaving", namespace="lists") == []
 
 
+@pytest.mark.parametrize("variants", range(2, 8))
+def test_equal_shares_may_be_rounded_down(variants: int) -> None:
+    """To four decimals of a percentage: each variant loses less than a bucket."""
+    equal = {f"v{number}": flag(1_000_000 // variants, value=number) for number in range(variants)}
+    assert faults(control="v0", variants=equal) == []
+    equal["v0"] = flag(equal["v0"].share - variants, value=0)
+    (fault,) = faults(control="v0", variants=equal)
+    assert fault.startswith("the shares add up to 99.999")
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -73,9 +83,21 @@ def test_a_good_design_has_no_fault() -> None:
         ({"hypothesis": " "}, "it has no hypothesis"),
         ({"owner": ""}, "it has no owner"),
         ({"control": "c"}, "its control 'c' is not a variant"),
-        ({"variants": {"a": served(HALF)}}, "it has 1 variants"),
-        ({"variants": {"a": served(HALF), "b": served(HALF + 1, "v2")}}, "the shares add up to 1,000,001"),
-        ({"variants": {"a": served(0), "b": served(HALF, "v2")}}, "variant a has 0 buckets"),
+        ({"variants": {"a": served(2 * HALF)}}, "it has 1 variant"),
+        ({"variants": {"a": served(HALF), "b": served(HALF + 1, "v2")}}, "the shares add up to 100.0001 %"),
+        (
+            {"variants": {"a": served(HALF), "b": served(HALF - 200, "v2")}},
+            "the shares add up to 99.98 %, so 0.02 % of the units would be in no variant",
+        ),
+        (
+            {"variants": {name: flag(333_000, value=name) for name in "abc"}},
+            "the shares add up to 99.9 %, so 0.1 % of the units",
+        ),
+        (
+            {"variants": {"b": flag(HALF, value=1), "a": flag(HALF - 1, value=2), "B": flag(1, value=3)}},
+            "the variants b and B differ in case alone",
+        ),
+        ({"variants": {"a": served(0), "b": served(2 * HALF, "v2")}}, "variant a has 0 buckets"),
         ({"variants": {"a": served(HALF), "b c": served(HALF, "v2")}}, "the variant has the name 'b c'"),
         ({"variants": {"a": served(HALF), "b": served(HALF)}}, "all variants have the same version"),
         ({"variants": {"a": served(HALF), "b": flag(HALF)}}, "a have a model, b none"),
@@ -104,7 +126,7 @@ def test_a_good_design_has_no_fault() -> None:
         ),
         ({"kind": "shadow", "variants": {"a": flag(HALF), "b": flag(HALF)}}, "of kind shadow has no model"),
         (
-            {"kind": "interleaving", "variants": {n: served(9, f"v{n}") for n in "abc"}},
+            {"kind": "interleaving", "variants": {n: served(333_333, f"v{n}") for n in "abc"}},
             "it mixes the lists of 3 variants",
         ),
         ({"primary": "sales"}, "no metric sales"),

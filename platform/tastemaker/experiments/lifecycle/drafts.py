@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select
 
-from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
-from tastemaker.experiments.design_checks import require_name
+from tastemaker.experiments.design_checks import require_free, require_name
 from tastemaker.experiments.lifecycle import changes, namespaces
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.experiments.lifecycle.states import CREATED
@@ -60,8 +59,9 @@ def store_draft(
 
 def _require_new(connection: Connection, name: str) -> None:
     """Raise TastemakerError if there is an experiment of this name."""
-    if connection.execute(select(experiments.c.name).where(experiments.c.name == name)).first() is not None:
-        raise TastemakerError(
-            f"there is an experiment {name!r} already",
-            fix=f"give it another name; or change it: tastemaker experiment revise {name} --from FILE.yaml",
-        )
+    require_free(
+        "an experiment",
+        name,
+        connection.execute(select(experiments.c.name).order_by(experiments.c.name)).scalars(),
+        f"give it another name; or change it: tastemaker experiment revise {name} --from FILE.yaml",
+    )

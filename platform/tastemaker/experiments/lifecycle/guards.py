@@ -16,6 +16,7 @@ from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.experiments.lifecycle.states import ACTIVE, OPENING_FURTHER, Action
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
+from tastemaker.util.counted import counted
 
 CONFIRMED: dict[Action, tuple[str, ...]] = {
     "start": ("aa",),
@@ -257,7 +258,7 @@ def _unsafe(experiment: Experiment, checks: Sequence[Row[Any]], confirm: str) ->
     ]
     open_ones += [f"{name} was not checked since this step began" for name in others if name not in few]
     open_ones += [
-        f"{name} or control has {units} units, a step needs {experiment.design.step_units}"
+        f"{name} or control has {counted(units, 'unit')}, a step needs {experiment.design.step_units}"
         for name, units in few.items()
         if units < experiment.design.step_units
     ]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Table, func, insert, or_, select, update
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.design_checks import require_name
+from tastemaker.experiments.design_checks import require_free, require_name
 from tastemaker.experiments.plan import BUCKETS, Holdout, Namespace, Unit
 from tastemaker.storage.tables import experiments, holdouts, namespaces
 from tastemaker.util.spelling import did_you_mean
@@ -177,6 +177,7 @@ def planned_holdouts(connection: Connection, now: datetime) -> tuple[Holdout, ..
 
 
 def _require_new(connection: Connection, table: Table, name: str) -> None:
-    require_name(table.name[:-1], name)
-    if connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None:
-        raise TastemakerError(f"there is a {table.name[:-1]} {name!r} already", fix="give it another name")
+    kind = table.name[:-1]
+    require_name(kind, name)
+    known = connection.execute(select(table.c.name).order_by(table.c.name)).scalars()
+    require_free(f"a {kind}", name, known, "give it another name")

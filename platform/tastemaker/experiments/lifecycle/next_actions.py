@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tastemaker.experiments.lifecycle.guards import Facts, Objection, objections, read_facts
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.experiments.lifecycle.states import Action, possible_actions
+from tastemaker.experiments.plan import percentage
 
 
 class NextAction(NamedTuple):
@@ -61,11 +62,6 @@ def next_actions(experiment: Experiment, facts: Facts, now: datetime) -> list[Ne
     ]
 
 
-def share_of(enrolment: int) -> str:
-    """Return an enrolment as a share, such as `5 %`."""
-    return f"{enrolment / 10_000:g} %"
-
-
 def _command(experiment: Experiment, action: Action) -> str:
     ending = {"revise": " --from FILE.yaml", "ship": f" {_shipped(experiment)}"}.get(action, "")
     reason = " --reason REASON" if action in REASONED else ""
@@ -86,23 +82,23 @@ def _shipped(experiment: Experiment) -> str:
 def _step(experiment: Experiment) -> str:
     later = min(one for one in experiment.design.steps if one > experiment.enrolment)
     return (
-        f"raises the enrolment from {share_of(experiment.enrolment)} to {share_of(later)} of the units; "
+        f"raises the enrolment from {percentage(experiment.enrolment)} to {percentage(later)} of the units; "
         "no unit changes its variant"
     )
 
 
 _EFFECTS: dict[Action, Callable[[Experiment], str]] = {
     "ready": lambda one: (
-        f"checks the design and claims {share_of(one.design.claim)} of {one.namespace}; start does it, too"
+        f"checks the design and claims {percentage(one.design.claim)} of {one.namespace}; start does it, too"
     ),
-    "start": lambda one: f"enrols {share_of(one.design.steps[0])} of the units",
+    "start": lambda one: f"enrols {percentage(one.design.steps[0])} of the units",
     "step": _step,
     "ship": lambda one: "makes a variant's version the champion",
     "drop": lambda one: f"ends the experiment with {one.design.control}",
     "resume": lambda one: "enrols units again",
     "hold": lambda one: "enrols no more units; those in it keep their variants",
     "new_epoch": lambda one: (
-        f"begins epoch {one.epoch + 1} at {share_of(one.design.steps[0])} of the units: all units are "
+        f"begins epoch {one.epoch + 1} at {percentage(one.design.steps[0])} of the units: all units are "
         f"assigned again, and the figures of epoch {one.epoch} stay apart"
     ),
     "roll_back": lambda one: "gives all units the default; only a new epoch leads back",

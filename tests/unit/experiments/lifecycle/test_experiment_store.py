@@ -127,8 +127,9 @@ def test_a_changed_ratio_is_a_new_epoch(shop: ExperimentHome) -> None:
     name = shop.running()
     shop.do(name, "step", confirmed=("duration", "guardrails"))
     variants = shop.design().variants
+    shares = {"a": 750_000, "b": 250_000}
     changed = shop.design(
-        variants={"a": variants["a"], "b": VariantDesign(**_fields(variants["b"], 250_000))}
+        variants={key: VariantDesign(**_fields(variants[key], share)) for key, share in shares.items()}
     )
     with pytest.raises(ActionRefused, match="is running, so revise is not possible"):
         shop.do(name, "revise", design=changed)
@@ -136,7 +137,7 @@ def test_a_changed_ratio_is_a_new_epoch(shop: ExperimentHome) -> None:
     found = shop.experiments.get(name)
     assert (found.epoch, found.revision, found.enrolment) == (1, 2, 10_000)
     assert plan_of(shop).experiments[0].epoch == 1
-    assert plan_of(shop).experiments[0].variants[1].end == 750_000
+    assert [one.end for one in plan_of(shop).experiments[0].variants] == [750_000, 1_000_000]
     assert shop.experiments.verify(name) == []
     with pytest.raises(ActionRefused, match="the control of ranker-2 is 'a' and can't become 'b'"):
         shop.do(name, "new_epoch", design=shop.design(control="b"))
