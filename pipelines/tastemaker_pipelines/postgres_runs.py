@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import ingested_days
+from tastemaker.util.interrupts import restore_interrupts
 
 _ADVISORY_LOCK = 5_173_024_116
 """Any number that no other program locks in this database."""
@@ -35,5 +36,6 @@ class PostgresRuns(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return the storage that dagster.yaml describes."""
+        """Return the storage that dagster.yaml describes, in a process that can be ended."""
+        restore_interrupts()
         return cls(config_value["postgres_url"], inst_data)

@@ -14,6 +14,7 @@ from dagster._serdes import ConfigurableClassData
 
 from tastemaker.util.atomic_files import plain_path
 from tastemaker.util.file_lock import file_lock
+from tastemaker.util.interrupts import restore_interrupts
 
 
 class SqliteRuns(DagsterSqliteStorage):
@@ -26,5 +27,9 @@ class SqliteRuns(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Any) -> Self:
-        """Return the storage that dagster.yaml describes."""
+        """Return the storage that dagster.yaml describes, in a process that can be ended.
+
+        It is the first of our code that each of Dagster's own processes calls.
+        """
+        restore_interrupts()
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,18 @@ def test_a_file_that_a_person_changed_stays(settings: Settings, before: str, is_
     with open_instance(settings) as instance:
         assert instance.run_retries_enabled == is_replaced
     assert (settings.home / "dagster" / "history" / "runs.db").exists(), "in the home folder in each case"
+
+
+def test_a_process_that_opens_the_instance_can_be_ended(settings: Settings) -> None:
+    """Of Dagster's commands in the background of a script, it is the first of our code that runs."""
+    both = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(one, signal.SIG_IGN) for one in both]
+    try:
+        with open_instance(settings):
+            assert [signal.getsignal(one) for one in both] == [signal.default_int_handler] * 2
+    finally:
+        for one, handler in zip(both, before, strict=True):
+            signal.signal(one, handler)
 
 
 def test_a_changed_file_needs_no_dagster_home(settings: Settings) -> None:

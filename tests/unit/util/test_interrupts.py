@@ -12,7 +12,7 @@ from support.child_processes import ended
 
 CODE = """
 import time
-from dagster._utils.interrupts import capture_interrupts
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 from tastemaker.util.interrupts import restore_interrupts
 {restore}
 with capture_interrupts():
@@ -23,7 +23,10 @@ time.sleep(600)
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(("restore", "ends"), [("restore_interrupts()", True), ("", False)])
+@pytest.mark.parametrize(
+    ("restore", "ends"),
+    [("restore_interrupts()", True), ("setup_interrupt_handlers(); restore_interrupts()", True), ("", False)],
+)
 def test_sigterm_ends_a_background_job_once_interrupts_are_restored(restore: str, ends: bool) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", CODE.format(restore=restore)],
