@@ -67,11 +67,10 @@ def _pending(result: ExperimentResult) -> Figure:
     title, window = "Pending units", in_words(result.design.window_days)
     if result.look is None:
         return Figure("", title, None, "units", "", missing="no units yet", without_value="None")
-    waiting = "".join(f"; waiting for {one}" for one in result.waiting)
     return Figure(
         "", title, result.look.pending_units, "units",
-        f"their {window} are not over: they don't count{waiting}",
-        n=result.mature_units, counted="units count",
+        f"their {window} are not over: they don't count", n=result.mature_units, counted="units count",
+        comparison="; ".join(f"waiting for {one}" for one in result.waiting),
     )  # fmt: skip
 
 

@@ -77,6 +77,14 @@ class TestOneExperiment:
         assert [one.value for one in sound.figures] == [0.42, 12 / 6_930, 900, 1, pytest.approx(0.3)]
         assert "units are divided as planned" in sound.figures[0].comparison
 
+    def test_what_units_wait_for_stands_beside_those_that_are_pending(self, reader: DashboardReader) -> None:
+        late = {"event_type": "purchase", "newest": "2026-11-29T02:00:00+00:00", "units": 120}
+        with reader.engine.begin() as connection:
+            connection.execute(update(tables.looks).values(details={"waiting": [late]}))
+        sound = next(one for one in load(reader).blocks if isinstance(one, Figures))
+        words = "waiting for purchase: the newest is of 2026-11-29 02:00 UTC; 120 units"
+        assert sound.figures[2].comparison == words
+
     def test_effects_are_absolute_and_relative_raw_and_adjusted(self, reader: DashboardReader) -> None:
         content = load(reader)
         found = {(one["metric"], one["figures"]): one for one in rows(content, "effects")}
