@@ -5,7 +5,8 @@
 
 A type has arrived until its newest event. One that is rare, which came a day or longer apart lately, may be
 silent for as long as it was before, if what brings it continues: a source, by other events of it, or callers
-who report it as it happens. A type that is silent for longer than `MOST_SILENT_SECONDS` is over.
+who report it as it happens. A type that is silent for longer than `MOST_SILENT_SECONDS` is over; one that
+came each day is after `LATELY_SECONDS`, because more likely its batch fails.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_SILENT_SECONDS = 7.0 * DAY_SECONDS
-"""How long a type of event that came before is waited for: a batch that failed is repaired within a week."""
+"""How long a type of event that did not come each day is waited for."""
 LATELY_SECONDS = 28.0 * DAY_SECONDS
-"""Before a type's newest event, by which it is known how rare it is."""
+"""Before a type's newest event, by which it is known how rare it is. A type that came each day is waited for
+so long, too: a batch that failed is repaired within four weeks."""
 RARE_SECONDS = float(DAY_SECONDS)
 """A type is rare if it was silent for so long lately."""
 
@@ -46,7 +48,7 @@ _ORIGINS = """
         SELECT *, begins - lag(ends) OVER (PARTITION BY event_type, is_reported ORDER BY begins) AS silence
         FROM hours
     )
-    SELECT event_type, is_reported, newest, max(delay), coalesce(max(silence), 0)
+    SELECT event_type, is_reported, newest, max(delay), coalesce(max(silence), 0), count(*)
     FROM silences GROUP BY event_type, is_reported, newest ORDER BY event_type, is_reported
 """
 
@@ -62,6 +64,13 @@ class EventOrigin(NamedTuple):
     """The longest from an event to its arrival lately; infinity for a source's."""
     silence: float
     """The longest between two events lately, to the hour."""
+    hours: int
+    """In how many different hours it came lately."""
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether it came each day lately, and not on a few days alone."""
+        return self.silence < RARE_SECONDS and self.hours * DAY_SECONDS >= LATELY_SECONDS
 
 
 class Arrival(NamedTuple):
@@ -104,10 +113,13 @@ def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
         is_reported: max((one.newest for one in found if one.is_reported is is_reported), default=-math.inf)
         for is_reported in (False, True)
     }
+    ahead = max(newest.values())
     for name, of_type in groupby(found, key=lambda one: one.event_type):
-        reached = [(_until(one, newest[one.is_reported]), one.newest) for one in of_type]
-        coming = [one for one in reached if max(newest.values()) - one[0] <= MOST_SILENT_SECONDS]
-        until, last = min(coming) if coming else max(reached)
+        reached = [(_until(one, newest[one.is_reported]), one.newest, one.is_daily) for one in of_type]
+        coming = [one for one in reached if ahead - one[0] <= MOST_SILENT_SECONDS] or [
+            one for one in reached if one[2] and ahead - one[0] <= LATELY_SECONDS
+        ]
+        until, last, _ = min(coming) if coming else max(reached)
         yield Arrival(name, last, until, is_over=not coming)
 
 

@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from tastemaker.event_log.arrivals import MOST_SILENT_SECONDS, Arrival, EventOrigin, arrivals
+from tastemaker.data.lake_files import open_duckdb
+from tastemaker.event_log.arrivals import (
+    _ORIGINS,
+    LATELY_SECONDS,
+    MOST_SILENT_SECONDS,
+    Arrival,
+    EventOrigin,
+    arrivals,
+    read_arrivals,
+)
 
 HOUR, DAY = 3_600.0, 86_400.0
 NOW = 1_000 * DAY
@@ -14,10 +23,16 @@ SOURCE, CALLERS = False, True
 
 
 def origin(
-    name: str, ago: float, *, by: bool = SOURCE, delay: float | None = None, silence: float = HOUR
+    name: str,
+    ago: float,
+    *,
+    by: bool = SOURCE,
+    delay: float | None = None,
+    silence: float = HOUR,
+    hours: int = 27,
 ) -> EventOrigin:
     """Return an origin whose newest event was so many seconds ago."""
-    return EventOrigin(name, by, NOW - ago, math.inf if delay is None else delay, silence)
+    return EventOrigin(name, by, NOW - ago, math.inf if delay is None else delay, silence, hours)
 
 
 def until(*origins: EventOrigin) -> dict[str, float]:
@@ -61,6 +76,32 @@ def test_a_type_is_over_after_a_week() -> None:
     live = origin("view", 0, by=CALLERS, delay=2)
     assert until(live, origin("purchase", MOST_SILENT_SECONDS)) == {"view": 0, "purchase": 7 * DAY}
     assert until(live, origin("purchase", MOST_SILENT_SECONDS + 1)) == {"view": 0, "purchase": math.inf}
+
+
+def test_a_type_that_came_each_day_is_over_after_four_weeks() -> None:
+    """Unless it comes from elsewhere since."""
+    live = origin("view", 0, by=CALLERS, delay=2)
+    for ago, arrived in ((28 * DAY, 28 * DAY), (28 * DAY + 1, math.inf)):
+        assert until(live, origin("purchase", ago, hours=28))["purchase"] == arrived
+    moved = origin("purchase", 60, by=CALLERS, delay=2)
+    assert until(live, origin("purchase", 8 * DAY, hours=28), moved)["purchase"] == 60
+    assert until(live, origin("sale", 8 * DAY, hours=28, silence=2 * DAY))["sale"] == math.inf
+
+
+def test_origins_are_read_from_what_happened() -> None:
+    """By types that are rewarded twice, or not; only the last four weeks count."""
+    at = [0.0, 29 * DAY, 29.5 * DAY, 29.5 * DAY + 60, 31 * DAY]
+    rows = [(name, one, one + delay) for one in at for name, delay in (("sale", math.inf), ("click", 700.0))]
+    rows += [("click", 32 * DAY, 32 * DAY + 5), ("impression", 40 * DAY, 40 * DAY)]
+    with open_duckdb() as connection:
+        connection.execute("CREATE TABLE happened (event_type VARCHAR, occurred DOUBLE, came DOUBLE)")
+        connection.executemany("INSERT INTO happened VALUES (?, ?, ?)", rows)
+        connection.execute("CREATE TABLE rewards AS SELECT unnest(['sale', 'click', 'sale']) AS event_type")
+        found = {one.event_type: one for one in read_arrivals(connection)}
+        (click, sale) = connection.execute(_ORIGINS, {"lately": LATELY_SECONDS}).fetchall()
+    assert click == ("click", True, 32 * DAY, 700.0, 1.5 * DAY - 60, 4)
+    assert sale == ("sale", False, 31 * DAY, math.inf, 1.5 * DAY - 60, 3)
+    assert found["sale"].until == 31 * DAY
 
 
 def test_a_log_that_ends_as_a_whole_is_not_over() -> None:
