@@ -18,8 +18,8 @@ FEW = 2**13
 LAYERS = 8
 """At least so many columns per block: with more, there are fewer maxima, and more scores are read twice."""
 
-AT_ONCE = 2**21
-"""Scores in memory per thread: 8 MB. With fewer the product is slower, with more the selection."""
+AT_ONCE = 2**20
+"""Scores in memory per thread: 4 MB. With fewer the product is slower, with more the selection."""
 
 
 class ScoresError(PluginError):
@@ -199,8 +199,8 @@ def best_columns(scores: Float32, k: int) -> Int64:
     """Return each row's k greatest columns, greatest first, equal ones by number.
 
     Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared,
-    and the blocks into groups in the same way. Let t be the k-th greatest of the groups' maxima: at least k
-    columns reach t, so the k best are among those that do. Few blocks hold one of these.
+    and the blocks into groups by halving their number. Let t be the k-th greatest of the groups' maxima: at
+    least k columns reach t, so the k best are among those that do. Few blocks hold one of these.
 
     Args:
         scores: float32[n, width], -inf where a column may not be chosen.
@@ -214,14 +214,16 @@ def best_columns(scores: Float32, k: int) -> Int64:
     """
     n, width = scores.shape
     k = min(k, width)
-    layers = max(int(np.sqrt(width / max(k, 1)) / 2), LAYERS)
+    layers = max(int(np.sqrt(width / max(k, 1)) / 3), LAYERS)
     n_blocks = -(-width // layers)
     if scores.size <= FEW or n_blocks < 2 * k:
         _check_finite(scores)
         return _best_of_few(scores, k)
     maxima = _maxima_of_blocks(scores, n_blocks)
     _check_finite(scores, maxima)
-    groups = _maxima_of_blocks(maxima, min(max(n_blocks // LAYERS, 4 * k), n_blocks))
+    groups = maxima
+    while groups.shape[1] >= 8 * k:
+        groups = _maxima_of_halves(groups)
     threshold = np.partition(groups, groups.shape[1] - k, axis=1)[:, groups.shape[1] - k]
     chosen = np.flatnonzero(maxima >= threshold[:, None])
     rows = chosen // n_blocks
@@ -249,6 +251,15 @@ def _maxima_of_blocks(scores: Float32, n_blocks: int) -> Float32:
     maxima: Float32 = scores[:, :whole].reshape(len(scores), layers, n_blocks).max(axis=1)
     rest = scores[:, whole:]
     np.maximum(maxima[:, : rest.shape[1]], rest, out=maxima[:, : rest.shape[1]])
+    return maxima
+
+
+def _maxima_of_halves(scores: Float32) -> Float32:
+    """Return `_maxima_of_blocks` for half as many blocks as columns, by a few long comparisons per row."""
+    half = scores.shape[1] // 2
+    maxima: Float32 = np.maximum(scores[:, :half], scores[:, half : 2 * half])
+    if scores.shape[1] % 2:
+        np.maximum(maxima[:, 0], scores[:, -1], out=maxima[:, 0])
     return maxima
 
 
