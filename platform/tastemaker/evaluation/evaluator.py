@@ -104,23 +104,23 @@ def evaluate(
             user_features=None if features is None else features[users],
         )
 
-    seconds, blas = 0.0, ThreadpoolController()
-    with ThreadPoolExecutor(1) as beside:  # reads the next block and scores the last while the model answers
-        scored: Future[None] | None = None
+    seconds = 0.0
+    scored: list[Future[None]] = []
+    with ThreadPoolExecutor(2) as beside:  # reads the next block and scores the last while the model answers
+        blas = beside.submit(ThreadpoolController)
         for rows, batch in _read_ahead(beside, batch_of, blocks):
-            started = time.perf_counter()
-            with blas.limit(
-                limits=1, user_api="blas"
-            ):  # `select` has threads of its own: both are far slower
-                ranking = top_k(model, batch, k)
-            seconds += time.perf_counter() - started
-            if scored:
-                scored.result()
-            scored = beside.submit(_check_and_add, figures, model, _copied(ranking), batch, rows)
+            with blas.result().limit(limits=1, user_api="blas"):  # `select` has threads: both are far slower
+                started = time.perf_counter()
+                ranking = _copied(top_k(model, batch, k))
+                seconds += time.perf_counter() - started
+            _wait(scored)
+            scored = [
+                beside.submit(check, model, ranking, batch, k),
+                beside.submit(figures.add, rows, ranking),
+            ]
             if progress:
                 progress(rows.stop, n)
-        if scored:
-            scored.result()
+        _wait(scored)
     values = figures.values
     if "coverage" in metrics:
         available = split.snapshot.available
@@ -142,11 +142,10 @@ def _read_ahead(
         yield rows, batch
 
 
-def _check_and_add(
-    figures: _Figures, model: Recommender[Any], ranking: Ranking, batch: Batch, rows: slice
-) -> None:
-    check(model, ranking, batch, figures.lists.shape[1])
-    figures.add(rows, ranking.items)
+def _wait(scored: Sequence[Future[None]]) -> None:
+    """Wait for a block's check and figures, in this order: an invalid list may fail in both."""
+    for part in scored:
+        part.result()
 
 
 def _copied(ranking: Ranking) -> Ranking:
@@ -170,8 +169,9 @@ class _Figures:
         self.by_items = _ByItems(split, [name for name in HITS if name in metrics])
         self.exposures, self.shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
 
-    def add(self, rows: slice, items: NDArray[np.int32]) -> None:
-        """Compute the figures of some users from their lists, int32[users, k]."""
+    def add(self, rows: slice, ranking: Ranking) -> None:
+        """Compute the figures of some users from their lists."""
+        items = ranking.items
         ranked = RankedLists(items, self._relevant[rows], self._catalogue)
         for name, column in self.values.items():
             column[rows] = METRICS[name].per_user(ranked)  # type: ignore[misc]  # coverage is not among them
