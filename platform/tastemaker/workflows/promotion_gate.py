@@ -128,6 +128,10 @@ class ChallengerTest:
 
     @property
     def _baseline_text(self) -> str:
+        if self.model == self.baseline:
+            return (
+                f"{_FIT} the baseline" if self.is_newer_fit else "it is the baseline, so it can't be better"
+            )
         if self.better:
             return f"it is better than the baseline: {self.against_baseline}"
         if self.is_newer_fit and self.worse:
@@ -148,6 +152,8 @@ class ChallengerTest:
     @property
     def against_baseline(self) -> str:
         """The figures of the comparison with the baseline, in words."""
+        if self.model == self.baseline:
+            return f"{self.model} is the baseline"
         figures = figures_of(self.model, self.baseline, self.metric, self.difference)
         return f"{figures}; p {self.p:.2g}, corrected for {self.models} models"
 

@@ -227,7 +227,10 @@ def test_what_keeps_a_model_out_keeps_its_newer_fits_out(
 def test_a_baseline_that_is_champion_is_renewed(home: RolloutHome) -> None:
     newer_fit(home, TIED)
     older = rollout_homes.add(home.workspace, 1.0, BASE, seed=-2, kind=Popularity)
+    with pytest.raises(RegistryError, match="it is the baseline, so it can't be better"):
+        home.workspace.promotion_gate.promote(older.id)
     home.workspace.registry.make_champion(older, "it is simple", forced=False)
     newer = rollout_homes.add(home.workspace, 1.0, BASE, seed=-3, kind=Popularity)
     result = promote_best(home.workspace)
     assert (served(result), result.warning) == (newer.id, None)
+    assert result.why == "it is the champion's recipe with newer data, which is the baseline"
