@@ -26,7 +26,7 @@ def plan(write: bool, as_json: bool) -> None:
 
     from tastemaker.experiments.lifecycle import kills
     from tastemaker.experiments.plan import percentage
-    from tastemaker.experiments.plan_file import EMPTY_PLAN
+    from tastemaker.experiments.plan_file import EMPTY_PLAN, is_older, newest_archived
     from tastemaker.settings import load_settings
     from tastemaker.workflows.workspace import Workspace
 
@@ -44,6 +44,12 @@ def plan(write: bool, as_json: bool) -> None:
         click.echo("no plan: no experiment was started; tastemaker experiment plan --write compiles one")
         return
     click.echo(f"{path}: revision {found.revision}, default {found.default or 'none'}")
+    last = newest_archived(path.parent)
+    if last is not None and is_older(found, last):
+        click.echo(
+            f"! revision {last.revision} was written later, and controllers refuse this one: "
+            "tastemaker experiment plan --write"
+        )
     for one in found.experiments:
         shares = ", ".join(f"{each.name} {percentage(each.end - each.start)}" for each in one.variants)
         killed = "  killed" if one.killed else ""

@@ -342,6 +342,24 @@ def test_without_an_experiment_there_are_clear_words(shop: ExperimentHome) -> No
     assert run("plan", "--write").output.endswith("no experiment runs\n")
 
 
+def test_a_plan_that_controllers_refuse_is_not_shown_as_the_one_in_force(shop: ExperimentHome) -> None:
+    run(*NEW, "--variant", f"toy@{shop.challenger.id}")
+    path = shop.experiments.folder / "plan.json"
+    older = path.read_bytes()
+    run("start", "ranker-2", "--confirm", "aa")
+    path.write_bytes(older)
+    revision = decode_plan(older).revision
+    header, warning, *_ = run("plan").output.splitlines()
+    assert f"revision {revision}, " in header
+    assert warning == (
+        f"! revision {revision + 1} was written later, and controllers refuse this one: "
+        "tastemaker experiment plan --write"
+    )
+    written = run("plan", "--write").output
+    assert f"revision {revision + 2}, " in written
+    assert "!" not in written
+
+
 def test_a_promotion_compiles_the_plan_again(shop: ExperimentHome) -> None:
     shop.experiments.publish()
     Workspace.open().registry.make_champion(shop.challenger, "it is better", forced=True)
