@@ -124,6 +124,33 @@ def test_equals_plain_python(data: st.DataObject) -> None:
             assert per_user(ranked)[row] == pytest.approx(expected, abs=1e-12), name
 
 
+@given(
+    shape=st.tuples(
+        st.integers(0, 5), st.sampled_from([1, 20, metrics.TABLE_WIDTH, 3 * metrics.TABLE_WIDTH + 1])
+    ),
+    k=st.integers(0, 30),
+    density=st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_entries_are_those_of_the_dense_matrix(
+    shape: tuple[int, int], k: int, density: float, seed: int
+) -> None:
+    """Also where several columns share a place in the table."""
+    rng = np.random.default_rng(seed)
+    dense = rng.integers(-3, 4, shape) * (rng.random(shape) < density)
+    columns = rng.integers(0, shape[1], (shape[0], k)).astype(np.int32)
+    for dtype in (np.bool_, np.float32):
+        matrix = dense.astype(dtype)
+        found = metrics.entries(csr_array(matrix), columns)
+        np.testing.assert_array_equal(found, np.take_along_axis(matrix, columns, axis=1), strict=True)
+
+
+@pytest.mark.parametrize("column", [-1, 3, 3 + metrics.TABLE_WIDTH])
+def test_an_entry_of_a_column_that_does_not_exist_is_an_error(column: int) -> None:
+    with pytest.raises(IndexError, match="from 0 to 2"):
+        metrics.entries(csr_array(np.zeros((1, 3))), np.array([[0, column]], np.int32))
+
+
 def test_equals_implicit() -> None:
     """implicit's `precision` divides by min(|R|, k): our recall. Its MAP and NDCG are ours."""
     from implicit.evaluation import ranking_metrics_at_k
