@@ -69,7 +69,7 @@ def below_baseline(reader: DashboardReader, champions: Sequence[VersionKey]) -> 
     difference, low, high, _ = compared.difference
     return (
         f"On past data the champion's recipe is worse than the baseline {compared.baseline}: "
-        f"{compared.metric} {number(difference)} ({span(low, high)})."
+        f"its {compared.metric} is lower by {number(-difference)} ({span(-high, -low)})."
     )
 
 

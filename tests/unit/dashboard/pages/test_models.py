@@ -71,7 +71,7 @@ def test_a_champion_that_is_worse_than_the_baseline_is_named_with_the_figures(
     beat_the_champion(reader.engine, NOW)
     assert load(reader).answer.endswith(
         f"the champion is ranker {CHAMPION}. On past data the champion's recipe is worse than the baseline "
-        "popularity: ndcg -0.0213 (-0.0301 to -0.0125)."
+        "popularity: its ndcg is lower by 0.0213 (0.0125 to 0.0301)."
     )
 
 

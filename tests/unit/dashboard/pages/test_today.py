@@ -54,8 +54,8 @@ def test_a_champion_that_is_worse_than_the_baseline_is_named_with_the_figures(
 ) -> None:
     beat_the_champion(reader.engine, NOW)
     assert load(reader).answer.endswith(
-        " On past data the champion's recipe is worse than the baseline popularity: ndcg -0.0213 "
-        "(-0.0301 to -0.0125). 1 alert is open."
+        " On past data the champion's recipe is worse than the baseline popularity: its ndcg is "
+        "lower by 0.0213 (0.0125 to 0.0301). 1 alert is open."
     )
 
 
