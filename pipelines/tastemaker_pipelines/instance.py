@@ -9,7 +9,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.instance.config import DAGSTER_CONFIG_YAML_FILENAME
 from dagster._core.instance.ref import InstanceRef
+from dagster_shared.check import CheckError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
@@ -37,7 +40,8 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open the instance, and create it if it is missing.
 
     Raises:
-        TastemakerError: If the variable with the URL of its database is not set.
+        TastemakerError: If the variable with the URL of its database is not set, the database does not
+            answer, or dagster.yaml can't be used.
     """
     folder = dagster_home(settings)
     variable = settings.orchestrator.postgres_variable
@@ -46,14 +50,42 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"the environment variable {variable} of orchestrator.postgres_variable is not set",
             fix="set it to the URL of a Postgres database, such as postgresql://user:password@host/dagster",
         )
-    ref = InstanceRef.from_dir(str(plain_path(folder)), overrides=_overrides(folder))
-    return dg.DagsterInstance.from_ref(ref)
+    config = folder / DAGSTER_CONFIG_YAML_FILENAME
+    try:
+        ref = InstanceRef.from_dir(str(plain_path(folder)), overrides=_overrides(config))
+        return dg.DagsterInstance.from_ref(ref)
+    except (YAMLError, dg.DagsterInvalidConfigError, CheckError) as error:
+        raise _unusable(config, _reason(error)) from error
+    except SQLAlchemyError as error:
+        if not variable:
+            raise
+        reason = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        raise TastemakerError(
+            f"the orchestrator's database, whose URL is in {variable}, can't be used: {str(reason).strip()}",
+            fix=f"start it, or correct the URL in {variable}: postgresql://user:password@host/dagster",
+        ) from None  # the cause may quote the URL with its password
 
 
-def _overrides(folder: Path) -> dict[str, Any]:
+def _overrides(config: Path) -> dict[str, Any]:
     """Return the folder of the SQLite files: dagster.yaml has it from DAGSTER_HOME, which may not be set."""
-    read = YAML(typ="safe").load(folder / DAGSTER_CONFIG_YAML_FILENAME) or {}
-    custom = read.get("storage", {}).get("custom", {})
-    if custom.get("class") != SqliteRuns.__name__:
+    custom = YAML(typ="safe").load(config) or {}
+    for name in ("storage", "custom"):
+        if not isinstance(custom, dict):
+            raise _unusable(config, f"a mapping is expected where {custom!r} is")
+        custom = custom.get(name) or {}
+    if not isinstance(custom, dict) or custom.get("class") != SqliteRuns.__name__:
         return {}
-    return {"storage": {"custom": custom | {"config": {"base_dir": str(folder)}}}}
+    return {"storage": {"custom": custom | {"config": {"base_dir": str(config.parent)}}}}
+
+
+def _reason(error: Exception) -> str:
+    """Return why Dagster can't use its configuration, without the list of all that it knows."""
+    found = error.errors[0].message if isinstance(error, dg.DagsterInvalidConfigError) else str(error)
+    return found.partition(" Expected: ")[0].removeprefix("Failure condition: ")
+
+
+def _unusable(config: Path, reason: str) -> TastemakerError:
+    return TastemakerError(
+        f"{config} can't be used: {reason}",
+        fix="correct it, or delete it: it is written again from [orchestrator] in tastemaker.toml",
+    )

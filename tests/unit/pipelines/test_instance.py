@@ -107,6 +107,45 @@ def test_a_changed_file_needs_no_dagster_home(settings: Settings) -> None:
         assert instance.run_retries_max_retries == 7
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("storage: [\n", "while parsing a flow node"),
+        ("just text\n", "a mapping is expected where 'just text' is"),
+        ("storage: 3\n", "a mapping is expected where 3 is"),
+        ("telemetry: {enabled: false}\nfoo: bar\n", 'Received unexpected config entry "foo" at the root'),
+        ("storage: {custom: {module: gone, class: Gone}}\n", "Couldn't import module gone"),
+    ],
+)
+def test_a_file_that_dagster_can_not_use_is_named(settings: Settings, text: str, reason: str) -> None:
+    config = settings.home / "dagster" / "dagster.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(text)
+    with pytest.raises(TastemakerError) as raised:
+        open_instance(settings)
+    assert str(raised.value.problem).startswith(f"{config.resolve()} can't be used: {reason}")
+    assert "Expected: " not in raised.value.problem
+    assert "delete it" in str(raised.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://ada:secret@127.0.0.1:1/dagster", "Connection refused"),
+        ("not a url", "Could not parse SQLAlchemy URL"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str, reason: str
+) -> None:
+    monkeypatch.setenv("TASTE_RUNS_URL", url)
+    orchestrator = OrchestratorSettings(postgres_variable="TASTE_RUNS_URL")
+    with pytest.raises(TastemakerError, match=reason) as raised:
+        open_instance(settings.model_copy(update={"orchestrator": orchestrator}))
+    assert raised.value.problem.startswith("the orchestrator's database, whose URL is in TASTE_RUNS_URL")
+    assert "secret" not in str(raised.value)
+
+
 def test_without_its_variable_there_is_no_postgres(settings: Settings) -> None:
     orchestrator = OrchestratorSettings(postgres_variable="TASTE_RUNS_URL")
     with pytest.raises(TastemakerError, match="TASTE_RUNS_URL") as raised:
