@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS
 from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ MOST_SILENT_SECONDS = 7.0 * DAY_SECONDS
 LATELY_SECONDS = 28.0 * DAY_SECONDS
 """Before a type's newest event, by which it is known how rare it is. A type that came each day is waited for
 so long, too: a batch that failed is repaired within four weeks."""
+AT_ONCE_SECONDS = 600.0
+"""How late callers may report an event that they report as it happens."""
 RARE_SECONDS = float(DAY_SECONDS)
 """A type is rare if it was silent for so long lately."""
 
@@ -100,6 +101,15 @@ def read_arrivals(connection: DuckDBPyConnection) -> list[Arrival]:
     return list(arrivals(EventOrigin(*row) for row in rows))
 
 
+def arrived_until(connection: DuckDBPyConnection) -> float | None:
+    """Return until when every type of rewarded event has arrived that is not over; None without an event.
+
+    Args:
+        connection: As in `read_arrivals`.
+    """
+    return min((one.until for one in read_arrivals(connection) if not one.is_over), default=None)
+
+
 def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
     """Yield until when each type has arrived.
 
@@ -126,5 +136,5 @@ def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
 def _until(origin: EventOrigin, newest: float) -> float:
     """Return until when a type of one origin has arrived, where the origin has events until a time."""
     is_rare = origin.silence >= RARE_SECONDS and newest - origin.newest <= origin.silence
-    comes_at_once = not origin.is_reported or origin.delay <= CLOCK_SKEW_SECONDS
+    comes_at_once = not origin.is_reported or origin.delay <= AT_ONCE_SECONDS
     return newest if is_rare and comes_at_once else origin.newest

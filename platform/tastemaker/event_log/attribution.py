@@ -24,6 +24,7 @@ import pyarrow as pa
 from tastemaker.data.lake import Lake
 from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, UTC_MICROSECONDS
+from tastemaker.event_log.arrivals import arrived_until
 from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
@@ -188,10 +189,11 @@ class Attribution(NamedTuple):
     """Rows of `ATTRIBUTED`, in the order of time, request and position."""
     feedback: pa.Table
     """Rows of `FLAGGED_FEEDBACK`, in the order of arrival."""
-    horizon: float | None
-    """Time of the latest event that earns something, seconds since 1970; None if there is none."""
     window: float
     """The longest time, in seconds, that an event may come after its impression."""
+    arrived_until: float | None = None
+    """Until when every type of event that earns something has arrived, seconds since 1970; None without an
+    event, or if a part of the log was joined."""
 
     def summary(self) -> dict[str, float]:
         """Return the numbers of impressions, of feedback and of each flag, and the total reward."""
@@ -217,7 +219,8 @@ def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Att
         The impressions with their rewards, and the feedback with its impressions.
     """
     with lake.connect() as connection:
-        return attribute_rows(connection, read_log(lake), read_feedback(lake), problem, until=until)
+        found = attribute_rows(connection, read_log(lake), read_feedback(lake), problem, until=until)
+        return found._replace(arrived_until=arrived_until(connection))
 
 
 def attribute_rows(
@@ -248,7 +251,7 @@ def attribute_rows(
     closed = -np.inf if horizon is None else horizon - window
     flagged = connection.sql(_FLAGGED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
     shown = _impressions(connection, closed)
-    return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), horizon, window)
+    return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), window)
 
 
 def impressions(

@@ -40,8 +40,8 @@ class RewardPeriod(NamedTuple):
 def store_reward_figures(lake: Lake, problem: ProblemSpec, engine: Engine) -> list[dict[str, Any]]:
     """Compute the reward per request of each model and period, and store it.
 
-    The newest day ends FOLLOW_UP_DAYS before the newest event that earns a reward, so that it is complete
-    also where a source brings its events late.
+    The newest day ends FOLLOW_UP_DAYS before the time until which every type of event that earns a reward has
+    arrived, so that it is complete also where a source brings its events late.
 
     Args:
         lake: The lake with requests, feedback and events.
@@ -52,9 +52,9 @@ def store_reward_figures(lake: Lake, problem: ProblemSpec, engine: Engine) -> li
         The rows of `reward_figures` that were stored; none if no event earned a reward yet.
     """
     found = attribute(lake, followed(problem, FOLLOW_UP_DAYS))
-    if found.horizon is None:
+    if found.arrived_until is None:
         return []
-    end = datetime.fromtimestamp(found.horizon - found.window, UTC)
+    end = datetime.fromtimestamp(found.arrived_until - found.window, UTC)
     now = datetime.now(UTC)
     rows = [
         row | {"problem": problem.name, "computed_at": now}

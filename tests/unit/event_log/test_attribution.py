@@ -158,7 +158,7 @@ def test_impressions_that_may_still_earn_are_flagged_open() -> None:
 
 def test_an_empty_log_is_empty() -> None:
     found = joined([])
-    assert (len(found.impressions), len(found.feedback), found.horizon) == (0, 0, None)
+    assert (len(found.impressions), len(found.feedback), found.arrived_until) == (0, 0, None)
     assert found.summary()["reward"] == 0
 
 

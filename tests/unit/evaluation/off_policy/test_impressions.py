@@ -100,6 +100,16 @@ def test_credit(tmp_path: Path, events: list[dict[str, Any]], rewards: list[floa
     assert found.item_ids == ["tea", "cup"] * 2
 
 
+def test_requests_whose_purchases_may_still_come_are_left_out(tmp_path: Path) -> None:
+    """Clicks came until day 30, purchases until their batch of day 29."""
+    window = PROBLEM.objectives[0].events["purchase"].window_days
+    last = 24 * (29 - window)
+    purchases = [event("purchase", "other", 24 * 29 - hours, user_id="late") for hours in (0, 1)]
+    found = read(tmp_path, [request("a", hours=last), request("b", hours=last + 1)], purchases)
+    assert found.requests["request_id"].to_pylist() == ["a"]
+    assert found.left_out == {"so recent that events may still be attributed to them": 1}
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [

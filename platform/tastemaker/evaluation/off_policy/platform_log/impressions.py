@@ -56,12 +56,12 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
             fix="serve a version and send it requests, then drain its log: tastemaker run",
         )
     found = attribute(lake, problem)
-    if found.horizon is None:
+    if found.arrived_until is None:
         raise OffPolicyError(
             f"there is no event of a type that {problem.name!r} rewards, so no impression has a reward",
             fix="ingest the events that followed: tastemaker run",
         )
-    kept, left_out = _sift(asked, since=since, versions=versions, last=found.horizon - found.window)
+    kept, left_out = _sift(asked, since=since, versions=versions, last=found.arrived_until - found.window)
     if not kept.any():
         days = found.window / DAY_SECONDS
         reasons = "\n    ".join(f"{count:,} {reason}" for reason, count in left_out.items())
