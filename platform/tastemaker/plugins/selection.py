@@ -18,8 +18,8 @@ FEW = 2**13
 LAYERS = 8
 """At least so many columns per block: with more, there are fewer maxima, and more scores are read twice."""
 
-AT_ONCE = 2**20
-"""Scores in memory per thread: 4 MB. With fewer the product is slower, with more the selection."""
+AT_ONCE = 3 * 2**19
+"""Scores in memory per thread: 6 MB. With fewer the product is slower, with more the selection."""
 
 
 class ScoresError(PluginError):
