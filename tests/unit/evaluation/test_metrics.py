@@ -135,13 +135,15 @@ def test_equals_plain_python(data: st.DataObject) -> None:
 def test_entries_are_those_of_the_dense_matrix(
     shape: tuple[int, int], k: int, density: float, seed: int
 ) -> None:
-    """Also where several columns share a place in the table."""
+    """Also where several columns share a place in the table, which holds two rows at a time."""
     rng = np.random.default_rng(seed)
     dense = rng.integers(-3, 4, shape) * (rng.random(shape) < density)
     columns = rng.integers(0, shape[1], (shape[0], k)).astype(np.int32)
     for dtype in (np.bool_, np.float32):
         matrix = dense.astype(dtype)
-        found = metrics.entries(csr_array(matrix), columns)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(metrics, "TABLE_ROWS", 2)
+            found = metrics.entries(csr_array(matrix), columns)
         np.testing.assert_array_equal(found, np.take_along_axis(matrix, columns, axis=1), strict=True)
 
 
