@@ -26,7 +26,7 @@ from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.util.durations import DAY_SECONDS
 
 STALE_SECONDS = 2.0 * DAY_SECONDS
-"""How old the newest event may be: a source may bring events a day later."""
+"""How long ago a type of event may have arrived: a source may bring events a day later."""
 
 
 class RewardReader:
@@ -47,7 +47,7 @@ class RewardReader:
         return find(metric, rewarded_types(self._problem)).direction != "down"
 
     def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
-        """Return the units of the epoch in force; None if the newest event is too old to say something now.
+        """Return the units of the epoch in force; None if events arrived too long ago to say something now.
 
         Args:
             experiment: The experiment.
