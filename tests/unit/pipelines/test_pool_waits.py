@@ -53,6 +53,7 @@ def expected(holder: str) -> str:
     )
 
 
+@pytest.mark.processes
 def test_a_run_says_who_holds_the_place_and_continues_once_it_is_free(tmp_path: Path) -> None:
     settings, said = small_shop.settings(tmp_path / "home"), list[str]()
     with open_instance(settings) as instance:
