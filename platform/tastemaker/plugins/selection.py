@@ -199,8 +199,8 @@ def best_columns(scores: Float32, k: int) -> Int64:
     """Return each row's k greatest columns, greatest first, equal ones by number.
 
     Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared,
-    and the blocks into groups by halving their number. Let t be the k-th greatest of the groups' maxima: at
-    least k columns reach t, so the k best are among those that do. Few blocks hold one of these.
+    and the blocks into groups in the same way, at last by halving. Let t be the k-th greatest of the groups'
+    maxima: at least k columns reach t, so the k best are among those that do. Few blocks hold one of these.
 
     Args:
         scores: float32[n, width], -inf where a column may not be chosen.
@@ -222,6 +222,8 @@ def best_columns(scores: Float32, k: int) -> Int64:
     maxima = _maxima_of_blocks(scores, n_blocks)
     _check_finite(scores, maxima)
     groups = maxima
+    while groups.shape[1] >= 8 * k * LAYERS:
+        groups = _maxima_of_blocks(groups, groups.shape[1] // LAYERS)
     while groups.shape[1] >= 8 * k:
         groups = _maxima_of_halves(groups)
     threshold = np.partition(groups, groups.shape[1] - k, axis=1)[:, groups.shape[1] - k]
