@@ -50,7 +50,7 @@ def read_control(headers: Headers, request_id: str, *, is_batch: bool = False) -
 def is_copy(headers: Headers) -> bool:
     """Return whether a request is a copy for a shadow variant, whose answer no user sees."""
     value = headers.get(NAME)
-    if value is None:
+    if value is None or b"shadow" not in value:  # `read_control` has decoded it: each request does so once
         return False
     try:
         return decode(value).log == "shadow"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -31,7 +32,7 @@ from tastemaker.api.schemas import (
     WantedVersion,
 )
 from tastemaker.event_log.records import Kind
-from tastemaker.event_log.spool import Spool
+from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.privacy.pseudonyms import Message, Pseudonyms
 from tastemaker.serving.inference.explain import Explainer
 from tastemaker.serving.inference.predictor import (
@@ -182,6 +183,8 @@ class Worker:
 
     async def explain(self, request_id: str) -> Explanation:
         """Return why an answer was what it was. Raises HTTPError: 404 if it is not in the log."""
+        with suppress(SpoolError):  # what this process answered before is on disk then
+            await self.spool.stored(())
         served = {one.version: one.pipeline.folder for one in self._predictors() if one.pipeline.folder}
         return await asyncio.to_thread(self.explainer.explain, request_id, served)
 

@@ -18,7 +18,7 @@ from support import served_homes
 from support.workers import open_worker
 from tastemaker.api.schemas import Answer, Explanation, HTTPError, ItemUpsert, Request, SessionRequest
 from tastemaker.data.lake import Lake
-from tastemaker.event_log import lookup
+from tastemaker.event_log import lookup, spool
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.spool import Spool
@@ -146,6 +146,24 @@ def test_impersonal_and_random_models_claim_nothing_personal(
         assert any(reason.startswith("the model chooses randomly") for reason in reasons) == (
             model == "random"
         )
+
+
+def test_an_answer_can_be_explained_at_once(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the log waits for more records before it writes."""
+    monkeypatch.setattr(spool, "_PAUSE_SECONDS", 0.3)
+
+    async def answered_and_explained() -> tuple[str, str]:
+        answer = await worker.recommend(Request("user-01", k=5))
+        return answer.request_id, (await worker.explain(answer.request_id)).request_id
+
+    answer, explained = asyncio.run(answered_and_explained())
+    assert explained == answer
+
+
+def test_an_answer_can_be_explained_while_the_log_takes_no_more(worker: Worker) -> None:
+    answer = logged(worker, asyncio.run(worker.recommend(Request("user-01", k=5))))
+    worker.spool.close()
+    assert asyncio.run(worker.explain(answer.request_id)).request_id == answer.request_id
 
 
 def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
