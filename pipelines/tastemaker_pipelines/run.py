@@ -89,7 +89,7 @@ def run(
     Raises:
         TastemakerError: If `select` is not valid or selects nothing, or the settings are wrong.
     """
-    restore_interrupts()
+    restore_interrupts()  # before a child is started; opening the instance would do it for this process alone
     warm_up()
     workspace = LazyWorkspace(settings)
     defs = build_defs(workspace=workspace)

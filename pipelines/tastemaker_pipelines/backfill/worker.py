@@ -17,7 +17,6 @@ from dagster._core.storage.tags import (
 )
 
 from tastemaker.settings import Settings, load_settings
-from tastemaker.util.interrupts import restore_interrupts
 from tastemaker_pipelines.backfill.definitions import build_backfill_defs
 from tastemaker_pipelines.failures import ATTENDED_TAG, step_failures
 from tastemaker_pipelines.instance import open_instance
@@ -32,7 +31,6 @@ def run_range(settings: Settings, first: str, last: str) -> str:
         first: The first partition.
         last: The last partition.
     """
-    restore_interrupts()
     job = build_backfill_defs(LazyWorkspace(settings)).resolve_implicit_global_asset_job_def()
     with open_instance(settings) as instance:
         result = job.execute_in_process(
