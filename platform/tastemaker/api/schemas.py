@@ -147,7 +147,7 @@ class SimilarAnswer(msgspec.Struct, frozen=True):
     items: list[SimilarItem]
 
 
-class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What a person did. Its user is named, or known by the request that the event answers."""
 
     event_id: Id

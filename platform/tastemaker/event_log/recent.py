@@ -47,9 +47,15 @@ _PUT_REQUEST = "INSERT OR IGNORE INTO requests (request_id, user_id, occurred_at
 _BOUND = "DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?"
 _KEPT = """
     SELECT number, event_id, user_id, item_id, event_type, value, occurred_at, received_at FROM events
-    WHERE number > ? AND NOT (spool = ? AND place <= ?) ORDER BY number LIMIT ?
+    WHERE number > ? AND number <= ? AND NOT (spool = ? AND place <= ?) ORDER BY number LIMIT ?
 """
-_WAITING = "SELECT number, record FROM records WHERE kind = 'feedback' AND number > ? ORDER BY number LIMIT ?"
+_LAST_KEPT = "SELECT coalesce(max(number), 0) FROM events"
+_WAITING = """
+    SELECT max(number), count(*), group_concat(hex(record), '') FROM (
+        SELECT number, record FROM records WHERE kind = 'feedback' AND number > ? ORDER BY number LIMIT ?
+    )
+"""
+"""All in one row: sqlite3 gives up Python's lock for each row, and has to wait to get it back."""
 _ASKED = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
 _SPOOL = "SELECT id FROM spool"
 _ANY_TABLE = "SELECT 1 FROM sqlite_master LIMIT 1"
@@ -86,7 +92,9 @@ class ReadPosition(msgspec.Struct, frozen=True):
     """The last row of `recent.db` that was read."""
 
 
-_decode_event = msgspec.msgpack.Decoder(RecentEvent).decode
+_ARRAY_32 = b"\xdd"
+"""The first byte of a MessagePack array, before its length in four bytes and its elements."""
+_decode_events = msgspec.msgpack.Decoder(list[RecentEvent]).decode
 _decode_user = msgspec.msgpack.Decoder(_RequestUser).decode
 
 
@@ -161,14 +169,7 @@ class Reader:
         before = self._place
         yield from self._read_spool(limit)
         # After the spool: a drain copies events to here before it deletes them there.
-        connection, number = self._open(self._kept), before.kept
-        while connection is not None:
-            rows = connection.execute(_KEPT, (number, before.spool, before.waiting, limit)).fetchall()
-            if not rows:
-                return
-            number = rows[-1][0]
-            self._place = msgspec.structs.replace(self._place, kept=number)
-            yield [_event_of(*row[1:]) for row in rows]
+        yield from self._read_kept(limit, before)
 
     def rewind(self) -> None:
         """Start again at the oldest event."""
@@ -187,9 +188,25 @@ class Reader:
         (spool,) = connection.execute(_SPOOL).fetchone()
         if spool != self._place.spool:
             self._place = msgspec.structs.replace(self._place, spool=spool, waiting=0)
-        while rows := connection.execute(_WAITING, (self._place.waiting, limit)).fetchall():
-            self._place = msgspec.structs.replace(self._place, waiting=rows[-1][0])
-            yield [_decode_event(record) for _, record in rows]
+        while True:
+            last, n, records = connection.execute(_WAITING, (self._place.waiting, limit)).fetchone()
+            if not n:
+                return
+            self._place = msgspec.structs.replace(self._place, waiting=last)
+            yield _decode_events(_ARRAY_32 + n.to_bytes(4, "big") + bytes.fromhex(records))
+
+    def _read_kept(self, limit: int, before: ReadPosition) -> Iterator[list[RecentEvent]]:
+        """Yield drained events, without those read in the spool `before`, and skip those from now on."""
+        connection = self._open(self._kept)
+        if connection is None:
+            return
+        (last,) = connection.execute(_LAST_KEPT).fetchone()
+        number, read = before.kept, (before.spool, before.waiting)
+        while rows := connection.execute(_KEPT, (number, last, *read, limit)).fetchall():
+            number = rows[-1][0]
+            self._place = msgspec.structs.replace(self._place, kept=number)
+            yield [_event_of(*row[1:]) for row in rows]
+        self._place = msgspec.structs.replace(self._place, kept=max(last, number))
 
     def _open(self, path: Path) -> sqlite3.Connection | None:
         """Return a connection; None while the file or its tables are missing. Reopen a replaced file."""

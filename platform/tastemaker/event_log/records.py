@@ -173,7 +173,7 @@ class ExposureRecord(msgspec.Struct, frozen=True):
             )
 
 
-class FeedbackRecord(msgspec.Struct, frozen=True):
+class FeedbackRecord(msgspec.Struct, frozen=True, gc=False):
     """An event that a caller reported. `attribution` finds its impression."""
 
     event_id: str

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import chain
@@ -72,7 +72,7 @@ _INDEXES = (
 )
 """The second one is for `recent`, which looks for new feedback every second among many more requests."""
 _INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES "
-_ROWS_AT_ONCE = 64
+_ROWS_AT_ONCE = 256
 """Rows of a statement. sqlite3 gives up Python's lock for each statement, and has to wait to get it back."""
 _BACKLOG = """
     SELECT first, last, (SELECT stored_at FROM records WHERE number = first), (pages - unused) * page_bytes
@@ -190,12 +190,30 @@ def rows_of(records: Iterable[Entry]) -> list[Row]:
     return [(name_of(one), key_of(one), now, _encode(one)) for one in records]
 
 
+def insert_each(connection: sqlite3.Connection, calls: Sequence[list[Row]]) -> list[int]:
+    """Insert the rows of several calls in a new transaction, and return how many of each were new.
+
+    They are inserted together, and call by call, to be counted, only if not all are new.
+
+    Args:
+        connection: Without a transaction; the caller commits.
+        calls: The rows of each call.
+    """
+    rows = [*chain.from_iterable(calls)]
+    if insert(connection, rows) == len(rows):
+        return list(map(len, calls))
+    connection.rollback()
+    return [insert(connection, some) for some in calls]
+
+
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
     """Insert rows in the connection's transaction, and return how many were new."""
-    new = 0
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
+    new = start = 0
+    while start < len(rows):
+        largest = 1 << (len(rows) - start).bit_length() - 1  # a power of two: few statements to prepare
+        part = rows[start : start + min(largest, _ROWS_AT_ONCE)]
         new += connection.execute(_insert(len(part)), [*chain.from_iterable(part)]).rowcount
+        start += len(part)
     return new
 
 

@@ -11,7 +11,7 @@ from tastemaker.event_log.reported_ids import stored_id
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.report_in.ownership import longest_id
 from tastemaker.report_in.rows import AcceptedRow, Sifted, moment
-from tastemaker.serving.runtime.canonical_ids import with_canonical_ids
+from tastemaker.serving.runtime.stored_ids import with_stored_ids
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
 
 _IDS = ("request_id", "event_id")
@@ -42,7 +42,8 @@ def list_records(
         form: The form of ids in the tables.
         pseudonyms: Replace users' ids, if those are used.
     """
-    return [_list_record(_hidden(one.row, form, pseudonyms), source, form) for one in rows]
+    hidden = with_stored_ids([one.row for one in rows], form, pseudonyms)
+    return [_list_record(row, source, form) for row in hidden]
 
 
 def event_records(
@@ -61,7 +62,7 @@ def event_records(
         pseudonyms: Replace users' ids, if those are used.
         now: When they came, seconds since 1970 UTC.
     """
-    hidden = [_hidden(one.row, form, pseudonyms) for one in rows]
+    hidden = with_stored_ids([one.row for one in rows], form, pseudonyms)
     return [
         FeedbackRecord(
             event_id=stored_id(source, event.event_id),
@@ -76,11 +77,6 @@ def event_records(
         )
         for event in hidden
     ]
-
-
-def _hidden(row: Any, form: IdForm, pseudonyms: Pseudonyms | None) -> Any:
-    row = with_canonical_ids(row, form)
-    return row if pseudonyms is None else pseudonyms.hide(row)
 
 
 def _list_record(row: ReportedList, source: str, form: IdForm) -> Record:

@@ -73,6 +73,26 @@ def test_looking_for_new_feedback_takes_no_longer_the_more_requests_wait_for_a_d
     assert steps[2_000] == steps[10] > 0
 
 
+def test_looking_for_new_feedback_takes_no_longer_the_more_was_drained_since_the_start(
+    tmp_path: Path,
+) -> None:
+    """Steps of SQLite's machine; each event was read in the spool before it was drained."""
+    steps = dict[int, int]()
+    reader = kept.Reader(tmp_path)
+    for n in (10, 2_000):
+        fill(tmp_path, [FeedbackRecord(f"{n}/{k}", "i", "purchase", 1.0, NOW, NOW, WHO) for k in range(n)])
+        assert sum(map(len, reader.read(500))) == n
+        drain(tmp_path, Lake(tmp_path / "lake"))
+        assert list(reader.read(500)) == []
+        taken = list[None]()
+        for _, connection in reader._connections.values():
+            connection.set_progress_handler(lambda taken=taken: taken.append(None), 1)  # type: ignore[misc]
+        assert list(reader.read(500)) == []
+        steps[n] = len(taken)
+    reader.close()
+    assert steps[2_000] == steps[10] > 0
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 3)), max_size=60),
     st.integers(1, 7),

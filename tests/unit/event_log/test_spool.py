@@ -8,8 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from pathlib import Path
 from threading import Thread
@@ -17,11 +18,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tastemaker.event_log import spool as spools
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
-from tastemaker.event_log.spool_file import Row, connected, find_request, insert, measure, rows_of
+from tastemaker.event_log.spool_file import (
+    Row,
+    connected,
+    create,
+    find_request,
+    insert,
+    insert_each,
+    measure,
+    rows_of,
+)
 from tastemaker.util import supervised_thread
 
 
@@ -108,7 +120,7 @@ def test_several_writers_share_a_spool(tmp_path: Path) -> None:
 
 
 def test_a_spool_without_room_refuses_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(spools, "_OFFERED_SECONDS", 0.2)
     spool = Spool(tmp_path, capacity=3)
     assert [spool.offer(record(number)) for number in range(5)] == [True, True, True, False, False]
     with pytest.raises(SpoolError, match="3 records wait for the disk"):
@@ -121,7 +133,7 @@ def test_a_spool_without_room_refuses_and_counts(tmp_path: Path, monkeypatch: py
 def test_of_records_offered_together_as_many_are_queued_as_there_is_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spools, "_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(spools, "_OFFERED_SECONDS", 0.2)
     spool = Spool(tmp_path, capacity=5)
     assert spool.offer(record(0), record(1), record(2)) == 3
     assert spool.offer(record(3), record(4), record(5), record(6)) == 2
@@ -286,12 +298,12 @@ def test_offered_records_wait_while_the_disk_fails(tmp_path: Path, monkeypatch: 
     spool = Spool(tmp_path)
     full = [True]
 
-    def refusing(connection: sqlite3.Connection, rows: list[Row]) -> int:
+    def refusing(connection: sqlite3.Connection, calls: list[list[Row]]) -> list[int]:
         if full:
             raise sqlite3.OperationalError("database or disk is full")
-        return insert(connection, rows)
+        return insert_each(connection, calls)
 
-    monkeypatch.setattr(spools, "insert", refusing)
+    monkeypatch.setattr(spools, "insert_each", refusing)
     assert all(spool.offer(record(number)) for number in range(10))
     with pytest.raises(SpoolError, match="disk is full"):
         spool.append(click(1)).result()
@@ -310,13 +322,13 @@ def test_callers_queued_behind_more_than_a_group_fail_too_and_the_disk_is_retrie
     monkeypatch.setattr(spools, "_GROUP", 3)
     full = [True]
 
-    def refusing(*_: object) -> int:
+    def refusing(connection: sqlite3.Connection, calls: Sequence[list[Row]] = ()) -> list[int]:
         if full:
             raise sqlite3.OperationalError("database or disk is full")
-        return 0
+        return insert_each(connection, calls)
 
     monkeypatch.setattr(spools, "touch", refusing)
-    monkeypatch.setattr(spools, "insert", refusing)
+    monkeypatch.setattr(spools, "insert_each", refusing)
     with Spool(tmp_path) as spool:
         assert all(spool.offer(record(number)) for number in range(10))
         with pytest.raises(SpoolError, match="disk is full"):
@@ -357,13 +369,32 @@ def test_of_records_appended_together_one_that_can_not_be_encoded_fails_all(tmp_
     assert (spool.counts, spool.lost) == ((0, 0, 2), (0, 0))
 
 
-@pytest.mark.parametrize("n", [1, 63, 64, 65, 300])
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 1_000])
 def test_inserting_counts_the_rows_that_are_new(tmp_path: Path, n: int) -> None:
     rows = rows_of([click(number) for number in range(n)])
     with Spool(tmp_path) as spool, connected(spool.path) as connection, connection:
         assert insert(connection, rows[::3]) == len(rows[::3])
         assert insert(connection, [*rows, *rows]) == n - len(rows[::3])
     assert len(stored(tmp_path)) == n
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=12), max_size=8))
+def test_rows_of_several_calls_are_counted_as_if_each_was_inserted_alone(calls: list[list[int]]) -> None:
+    groups = [rows_of(map(click, numbers)) for numbers in calls]
+    found: list[tuple[list[int], list[tuple[Any, ...]]]] = []
+    for together in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            create(path := Path(folder) / FILE_NAME)
+            with connected(path) as connection:
+                insert(connection, rows_of([click(7)]))
+                connection.commit()
+                if together:
+                    new = insert_each(connection, groups)
+                else:
+                    new = [insert(connection, rows) for rows in groups]
+                rows = connection.execute("SELECT number, kind, key, record FROM records").fetchall()
+                found.append((new, rows))
+    assert found[0] == found[1]
 
 
 def test_the_backlog_is_known(tmp_path: Path) -> None:
@@ -428,7 +459,7 @@ FAULTS: list[BaseException] = [TypeError("a defect"), MemoryError(), SystemExit(
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-@pytest.mark.parametrize("place", ["measure", "insert"])
+@pytest.mark.parametrize("place", ["measure", "insert_each"])
 def test_a_failed_committing_thread_is_reported_and_restarted_and_no_acknowledged_record_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, place: str
 ) -> None:

@@ -40,8 +40,8 @@ COUNTER = "recent.changed"
 FORGOTTEN = "forgotten.json"
 """The home's list of forgotten users (`privacy.suppression_list`): their feedback is dropped here, too."""
 FEEDBACK_POLL_SECONDS = 1.0
-AT_ONCE = 2_000
-"""Events that are read at once."""
+AT_ONCE = 200
+"""Events that are read at once: few, since meanwhile this thread holds Python's lock."""
 TAIL = 4_096
 """Events that wait in a dictionary before they are sorted in."""
 ASKER_SECONDS = 2.0

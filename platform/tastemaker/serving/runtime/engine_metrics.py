@@ -169,9 +169,9 @@ class EngineFamilies:
 
     def feedback(self, types: Iterable[str], outcome: FeedbackOutcome) -> None:
         """Count events by their types. Callers may invent types: those that no model knows are one."""
-        known = self._event_types
-        for event_type, n in Tally(one if one in known else OTHER for one in types).items():
-            self._feedback.labels(event_type, outcome).inc(n)
+        for event_type, n in Tally(types).items():
+            known = event_type if event_type in self._event_types else OTHER
+            self._feedback.labels(known, outcome).inc(n)
 
     def read(self, model: str, names: tuple[str, ...], values: Float32) -> None:
         """Remember values of features, float32[n, len(names)], until they are counted."""

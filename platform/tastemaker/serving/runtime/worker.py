@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from operator import attrgetter
 
 import msgspec
 
@@ -42,17 +43,18 @@ from tastemaker.serving.inference.predictor import (
     new_request_id,
 )
 from tastemaker.serving.ranking.recent_feedback import RecentFeedback
-from tastemaker.serving.runtime.canonical_ids import with_canonical_ids
 from tastemaker.serving.runtime.health import Health
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.router import Router
 from tastemaker.serving.runtime.served_engine import ServedEngine
+from tastemaker.serving.runtime.stored_ids import with_stored_ids
 from tastemaker.serving.writes.exposures import exposure_records
 from tastemaker.serving.writes.feedback import append_durably, feedback_records
 from tastemaker.serving.writes.upserts import Changes, append_upserts, item_records, user_records
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
 
 NO_MODEL = "the model is not loaded yet"
+_TYPE_OF: Callable[[FeedbackEvent], str] = attrgetter("event_type")
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +147,9 @@ class Worker:
         try:
             receipt = await append_durably(self.spool, feedback_records(self.hidden(events), time.time()))
         except HTTPError:
-            self.metrics.feedback((event.event_type for event in events), "refused")
+            self.metrics.feedback(map(_TYPE_OF, events), "refused")
             raise
-        self.metrics.feedback((event.event_type for event in events), "accepted")
+        self.metrics.feedback(map(_TYPE_OF, events), "accepted")
         if self.recent is not None:
             self.recent.announce()
         return receipt
@@ -196,10 +198,9 @@ class Worker:
         """Store changes of users; return when they are durable. Raises HTTPError."""
         return await self._change(user_records(self.hidden(users), time.time()))
 
-    def hidden(self, messages: list[Message]) -> list[Message]:
+    def hidden(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages with canonical ids, and with pseudonyms if those are used."""
-        known = [with_canonical_ids(message, self.ids) for message in messages]
-        return known if self.pseudonyms is None else list(map(self.pseudonyms.hide, known))
+        return with_stored_ids(messages, self.ids, self.pseudonyms)
 
     async def _change(self, records: Changes) -> Receipt:
         readers = [one.pipeline.overlay for one in self._predictors()]

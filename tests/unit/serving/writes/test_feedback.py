@@ -53,7 +53,7 @@ def test_a_disk_that_can_not_be_written_is_503(tmp_path: Path, monkeypatch: pyte
     def refusing(*_: object) -> int:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(spools, "insert", refusing)
+    monkeypatch.setattr(spools, "insert_each", refusing)
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path)
     with pytest.raises(HTTPError, match="nothing of this request was stored") as refused:
