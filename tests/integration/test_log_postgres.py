@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,8 +23,8 @@ from tastemaker.data.tables import ASSIGNMENT
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.lookup import find
-from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, pull
-from tastemaker.event_log.records import Assignment, Entry, ItemRecord, UserRecord
+from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, connect, newest, pull
+from tastemaker.event_log.records import Assignment, Entry, FeedbackRecord, ItemRecord, UserRecord
 from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
 from tastemaker.storage import migrations
@@ -138,6 +139,20 @@ def test_text_that_postgres_can_not_hold_does_not_stop_the_rest(tmp_path: Path, 
     fill(tmp_path, [click("nul\0"), request(1, user_id="a\0b", context={"k\0": "\0"}), click(2)])
     drain(tmp_path, PostgresSink(postgres_url))
     assert rows(postgres_url) == 3
+
+
+def test_any_other_text_is_stored_as_it_is(tmp_path: Path, postgres_url: str) -> None:
+    """What delimits, quotes or ends a value or a row of COPY, and what looks like a missing value."""
+    texts = ("\x01", "\x01\x01", '"', ",", "\n", "\r\n", "\\", "\\.", "\\N", "", " ", "\x02\x7f", "é\u2028🛍")
+    written = [click(n, user_id=text, item_id=text) for n, text in enumerate(texts)]
+    fill(tmp_path, [*written, *(click(text) for text in texts)])
+    drain(tmp_path, PostgresSink(postgres_url))
+    found = {one.event_id: one for one in newest(postgres_url, FeedbackRecord)}
+    assert [found[one.event_id] for one in written] == written
+    assert {f"click-{text}" for text in texts} < set(found)
+    with closing(connect(postgres_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT key, user_id FROM log_records WHERE number <= %s", (len(texts),))
+        assert sorted(cursor.fetchall()) == sorted((one.event_id, one.user_id) for one in written)
 
 
 def test_a_request_is_found_wherever_it_is(tmp_path: Path, postgres_url: str) -> None:

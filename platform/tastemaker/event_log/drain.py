@@ -16,7 +16,7 @@ A part is named by the spool and the number of its first record, so that a repea
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -45,7 +45,7 @@ from tastemaker.event_log.rows import (
     user_rows,
     utc,
 )
-from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, logged_at, read
+from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, held_open, logged_at, read
 from tastemaker.util.file_lock import file_lock
 
 BATCH_RECORDS = 10_000
@@ -93,7 +93,7 @@ def drain(folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None
         sink = LakeSink(sink)
     path = folder / FILE_NAME
     moved = Drained()
-    with file_lock(folder / "drain.lock"):
+    with file_lock(folder / "drain.lock"), held_open(path), held_open(folder / recent.FILE_NAME):
         while pending := read(path, BATCH_RECORDS):
             sink.put(pending)
             recent.keep(folder, pending)
@@ -183,14 +183,14 @@ def _table(lake: Lake, name: str, time: str, since: int) -> pa.Table:
 
 def count(pending: Pending) -> Drained:
     """Return the number of records of each kind."""
-    requests = pending.of(Record)
+    kinds = Counter(map(type, pending.records))
     return Drained(
-        requests=len(requests),
-        impressions=sum(len(record.items) for record in requests),
-        feedback=len(pending.of(FeedbackRecord)),
-        changes=len(pending.of(ItemRecord)) + len(pending.of(UserRecord)),
-        exposures=len(pending.of(ExposureRecord)),
-        shadows=len(pending.of(ShadowRecord)),
+        requests=kinds[Record],
+        impressions=sum(len(record.items) for record in pending.of(Record)),
+        feedback=kinds[FeedbackRecord],
+        changes=kinds[ItemRecord] + kinds[UserRecord],
+        exposures=kinds[ExposureRecord],
+        shadows=kinds[ShadowRecord],
     )
 
 

@@ -38,7 +38,9 @@ _WRITERS = 5_020_164_733
 _STAGE = """
     CREATE TEMP TABLE staged (kind text, key text, user_id text, at float8, record json) ON COMMIT DROP
 """
-_COPY = "COPY staged FROM STDIN WITH (FORMAT csv)"
+_QUOTE = "\x01"
+"""A character that JSON never holds as such, so that a record is copied as it is."""
+_COPY = "COPY staged FROM STDIN WITH (FORMAT csv, QUOTE E'\\x01')"
 _INSERT = """
     INSERT INTO log_records (kind, key, user_id, at, record)
     SELECT kind, key, user_id, to_timestamp(at), record FROM staged ON CONFLICT DO NOTHING
@@ -243,7 +245,11 @@ def _lines(pending: Pending) -> io.StringIO:
 
 def _quoted(value: str) -> str:
     """Quote a value. Postgres's text can't hold NUL; ids with NUL do not pass validation."""
-    return '"' + value.replace("\0", "\ufffd").replace('"', '""') + '"'
+    if "\0" in value:
+        value = value.replace("\0", "\ufffd")
+    if _QUOTE in value:
+        value = value.replace(_QUOTE, 2 * _QUOTE)
+    return f"{_QUOTE}{value}{_QUOTE}"
 
 
 def _place(url: str) -> str:

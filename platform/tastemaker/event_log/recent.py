@@ -17,7 +17,8 @@ import msgspec
 
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
-from tastemaker.event_log.spool_file import Pending
+from tastemaker.event_log.spool_file import Pending, SpoolError
+from tastemaker.util.sqlite_rows import insert_rows
 from tastemaker.util.sqlite_wal import use_wal
 
 FILE_NAME = "recent.db"
@@ -39,11 +40,10 @@ _CREATE = """
     );
     COMMIT;
 """
-_PUT_EVENT = """
+_PUT_EVENTS = """
     INSERT INTO events (spool, place, event_id, user_id, item_id, event_type, value, occurred_at, received_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_PUT_REQUEST = "INSERT OR IGNORE INTO requests (request_id, user_id, occurred_at) VALUES (?, ?, ?)"
+_PUT_REQUESTS = "INSERT OR IGNORE INTO requests (request_id, user_id, occurred_at)"
 _BOUND = "DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?"
 _KEPT = """
     SELECT number, event_id, user_id, item_id, event_type, value, occurred_at, received_at FROM events
@@ -104,17 +104,24 @@ def keep(folder: Path, pending: Pending) -> None:
     Args:
         folder: The folder that holds the spool.
         pending: The records that a drain is about to delete from the spool.
+
+    Raises:
+        SpoolError: The file can't be written.
     """
     requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
     if not requests and not feedback:
         return
-    with _opened(folder / FILE_NAME) as connection:
-        asked = [(one.request_id, one.user_id, one.occurred_at) for one in requests]
-        connection.executemany(_PUT_REQUEST, asked)
-        rows = _rows(connection, pending, feedback)
-        connection.executemany(_PUT_EVENT, rows)
-        for table, most in (("events", MAX_EVENTS), ("requests", MAX_REQUESTS)):
-            connection.execute(_BOUND.format(table=table), (most,))
+    path = folder / FILE_NAME
+    try:
+        with _opened(path) as connection:
+            asked = ((one.request_id, one.user_id, one.occurred_at) for one in requests)
+            insert_rows(connection, _PUT_REQUESTS, asked)
+            insert_rows(connection, _PUT_EVENTS, _rows(connection, pending, feedback))
+            for table, most in (("events", MAX_EVENTS), ("requests", MAX_REQUESTS)):
+                connection.execute(_BOUND.format(table=table), (most,))
+    except sqlite3.Error as error:
+        fix = "free the disk, or move the file away: items that users had lately may then be shown again"
+        raise SpoolError(f"{path} can't be written: {error}", fix=fix) from error
 
 
 def users_of_requests(folder: Path, request_ids: Sequence[str]) -> dict[str, str]:
@@ -235,17 +242,15 @@ def _event_of(
 
 def _rows(
     connection: sqlite3.Connection, pending: Pending, feedback: Sequence[FeedbackRecord]
-) -> list[tuple[object, ...]]:
-    """Return the rows of events whose user is known."""
-    rows: list[tuple[object, ...]] = []
+) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of events whose user is known."""
     for one in feedback:
         user_id = one.user_id
         if user_id is None and one.request_id is not None:
             user_id = _user_kept(connection, one.request_id)
         if user_id and one.event_type != IMPRESSION:  # seen once, it may be shown again
             what = (one.event_id, user_id, one.item_id, one.event_type, one.value)
-            rows.append((pending.spool, pending.last, *what, one.occurred_at, one.received_at))
-    return rows
+            yield (pending.spool, pending.last, *what, one.occurred_at, one.received_at)
 
 
 def _user_in_spool(connection: sqlite3.Connection, request_id: str) -> str | None:

@@ -11,8 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from functools import cache
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,7 +28,9 @@ from tastemaker.event_log.records import (
     ShadowRecord,
     UserRecord,
 )
+from tastemaker.util.gc_paused import gc_paused
 from tastemaker.util.os_errors import NO_ROOM
+from tastemaker.util.sqlite_rows import insert_rows
 from tastemaker.util.sqlite_wal import use_wal
 
 FILE_NAME = "requests.db"
@@ -71,9 +72,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS records_feedback ON records (kind, number) WHERE kind = 'feedback'",
 )
 """The second one is for `recent`, which looks for new feedback every second among many more requests."""
-_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES "
-_ROWS_AT_ONCE = 256
-"""Rows of a statement. sqlite3 gives up Python's lock for each statement, and has to wait to get it back."""
+_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record)"
 _BACKLOG = """
     SELECT first, last, (SELECT stored_at FROM records WHERE number = first), (pages - unused) * page_bytes
     FROM (SELECT (SELECT min(number) FROM records) AS first, (SELECT max(number) FROM records) AS last),
@@ -134,6 +133,16 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         use_wal(connection, BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=FULL")
         yield connection
+
+
+@contextmanager
+def held_open(path: Path) -> Iterator[None]:
+    """Hold a file open, if there is one: each time that its last connection closes, SQLite cleans up."""
+    with ExitStack() as opened:
+        if path.exists():
+            with suppress(sqlite3.Error):  # who reads or writes the file says what is wrong with it
+                opened.enter_context(connected(path))
+        yield
 
 
 def create(path: Path) -> None:
@@ -208,19 +217,7 @@ def insert_each(connection: sqlite3.Connection, calls: Sequence[list[Row]]) -> l
 
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
     """Insert rows in the connection's transaction, and return how many were new."""
-    new = start = 0
-    while start < len(rows):
-        largest = 1 << (len(rows) - start).bit_length() - 1  # a power of two: few statements to prepare
-        part = rows[start : start + min(largest, _ROWS_AT_ONCE)]
-        new += connection.execute(_insert(len(part)), [*chain.from_iterable(part)]).rowcount
-        start += len(part)
-    return new
-
-
-@cache
-def _insert(n: int) -> str:
-    """Return the statement that inserts n rows."""
-    return _INSERT + ", ".join(["(?, ?, ?, ?)"] * n)
+    return insert_rows(connection, _INSERT, rows)
 
 
 def touch(connection: sqlite3.Connection) -> None:
@@ -233,13 +230,11 @@ def read(path: Path, limit: int) -> Pending | None:
     if not path.exists():
         return None
     create(path)
-    with connected(path) as connection:
+    with connected(path) as connection, gc_paused():  # no garbage is made, the search for it takes half
         (spool,) = connection.execute("SELECT id FROM spool").fetchone()
         rows = connection.execute(_OLDEST, (limit,)).fetchall()
-    if not rows:
-        return None
-    records = [_DECODERS[kind].decode(record) for _, kind, record in rows]
-    return Pending(spool, rows[0][0], rows[-1][0], records)
+        records = [_DECODERS[kind].decode(record) for _, kind, record in rows]
+    return Pending(spool, rows[0][0], rows[-1][0], records) if rows else None
 
 
 def find_request(path: Path, request_id: str) -> Record | None:

@@ -17,7 +17,7 @@ from tastemaker.data.tables import ASSIGNMENT, REQUESTS
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
-from tastemaker.event_log.spool import Spool
+from tastemaker.event_log.spool import Spool, SpoolError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 DAY = 86_400.0
@@ -53,6 +53,24 @@ def fill(folder: Path, records: Sequence[Entry]) -> None:
 def lake(tmp_path: Path) -> Lake:
     """An empty lake."""
     return Lake(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("name", ["requests.db", "recent.db"])
+def test_a_file_that_is_no_database_is_named_and_nothing_is_lost(
+    tmp_path: Path, lake: Lake, name: str
+) -> None:
+    fill(tmp_path, [record(1), FeedbackRecord("e", "tea", "click", 1.0, NOON, NOON, "user-1")])
+    broken, aside = tmp_path / name, tmp_path / "aside"
+    if broken.exists():
+        broken.rename(aside)
+    broken.write_bytes(b"no database" * 1_000)
+    with pytest.raises(SpoolError, match=rf"{name} can't be (opened|written): file is not a database"):
+        drain(tmp_path, lake)
+    broken.unlink()
+    if aside.exists():
+        aside.rename(broken)
+    assert drain(tmp_path, lake) == Drained(requests=1, impressions=2, feedback=1)
+    assert request_ids(lake) == [f"{1:032x}"]
 
 
 def request_ids(lake: Lake) -> list[str]:
