@@ -124,27 +124,28 @@ def keep(folder: Path, pending: Pending) -> None:
         raise SpoolError(f"{path} can't be written: {error}", fix=fix) from error
 
 
-def users_of_requests(folder: Path, request_ids: Sequence[str]) -> dict[str, str]:
-    """Return the users of those requests that are in this machine's spool or were drained from it.
+def users_of_requests(folder: Path, request_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of those requests that is in this machine's spool or was drained from it, and its user.
 
     Args:
         folder: The folder that holds the spool.
         request_ids: Ids of requests, known or not.
 
-    Returns:
-        Request id to user id, without unknown requests.
+    Yields:
+        Request id and user id, those in the spool first.
 
     Raises:
-        sqlite3.Error: A file can't be read now.
+        sqlite3.Error: A file can't be read now. What was yielded before is right.
     """
-    found: dict[str, str] = {}
+    wanted = set(request_ids)
     for name, look_up in ((spool_file.FILE_NAME, _user_in_spool), (FILE_NAME, _user_kept)):
-        if len(found) < len(request_ids) and (folder / name).exists():
+        if wanted and (folder / name).exists():
             with closing(sqlite3.connect(folder / name, timeout=BUSY_SECONDS)) as connection:
-                for request_id in request_ids:
-                    if request_id not in found and (user_id := look_up(connection, request_id)):
-                        found[request_id] = user_id
-    return found
+                if connection.execute(_ANY_TABLE).fetchone() is None:
+                    continue
+                found = {one: user_id for one in wanted if (user_id := look_up(connection, one))}
+            yield from found.items()
+            wanted -= found.keys()
 
 
 def expire(folder: Path, before: float) -> int:
@@ -208,7 +209,7 @@ class Reader:
         if connection is None:
             return
         (last,) = connection.execute(_LAST_KEPT).fetchone()
-        number, read = before.kept, (before.spool, before.waiting)
+        number, read = self._place.kept, (before.spool, before.waiting)
         while rows := connection.execute(_KEPT, (number, last, *read, limit)).fetchall():
             number = rows[-1][0]
             self._place = msgspec.structs.replace(self._place, kept=number)
@@ -226,6 +227,8 @@ class Reader:
             if connection is not None:
                 connection.close()
                 del self._connections[path]
+                if path == self._kept:  # a new file numbers from 1 again; the spool's has an id of its own
+                    self._place = msgspec.structs.replace(self._place, kept=0)
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
             if connection.execute(_ANY_TABLE).fetchone() is None:
                 connection.close()

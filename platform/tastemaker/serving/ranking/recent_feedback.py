@@ -17,7 +17,8 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,9 +201,7 @@ class RecentFeedback:
             self._polled_at, self._seen = time.monotonic(), self._changed[0]
             try:
                 self._restart_if_a_user_was_forgotten(self._reader)
-                self._retry()
-                for events in self._reader.read(AT_ONCE):
-                    self._add(events)
+                self._read(self._reader)
             except (sqlite3.Error, OSError) as error:
                 self._failures.failed(
                     "recent feedback can't be read; the last state read counts", error=error
@@ -240,29 +239,39 @@ class RecentFeedback:
     def _is_time(self, seconds: float) -> bool:
         return time.monotonic() - self._polled_at >= seconds
 
-    def _add(self, events: Sequence[RecentEvent]) -> None:
-        anonymous = [one for one in events if one.user_id is None]
-        if anonymous:
-            until = time.monotonic() + ASKER_SECONDS
-            self._unknown.extend((until, one) for one in anonymous if one.event_type != IMPRESSION)
-            self._retry()
-            events = [one for one in events if one.user_id is not None]
-        self._index.add(events)
+    def _read(self, reader: Reader) -> None:
+        try:
+            for events in reader.read(AT_ONCE):
+                self._add(events)
+        finally:  # users may be found in the one file while the other can't be read
+            self._find_users()
 
-    def _retry(self) -> None:
+    def _add(self, events: Sequence[RecentEvent]) -> None:
+        self._index.add([one for one in events if one.user_id is not None])
+        until = time.monotonic() + ASKER_SECONDS
+        anonymous = [(until, one) for one in events if one.user_id is None and one.event_type != IMPRESSION]
+        if anonymous:
+            self._unknown.extend(anonymous)
+            with suppress(sqlite3.Error):  # `_read` tries it again, and raises it
+                self._find_users()
+
+    def _find_users(self) -> None:
         """Look for the users of events that name only their request."""
         if not self._unknown or self._folder is None:
             return
-        wanted = list(self._unknown)
-        users = users_of_requests(self._folder, [one.request_id for _, one in wanted if one.request_id])
-        self._unknown.clear()
+        users: dict[str | None, str] = {}
+        try:
+            ids = [one.request_id for _, one in self._unknown if one.request_id]
+            users.update(users_of_requests(self._folder, ids))
+        finally:  # what was found before an error counts, and none is given up for an error
+            found = [(one, users[one.request_id]) for _, one in self._unknown if one.request_id in users]
+            self._index.add([msgspec.structs.replace(one, user_id=user_id) for one, user_id in found])
+            self._keep_unknown(lambda _, one: one.request_id not in users)
         now = time.monotonic()
-        for until, one in wanted:
-            user_id = users.get(one.request_id or "")
-            if user_id is not None:
-                self._index.add([msgspec.structs.replace(one, user_id=user_id)])
-            elif now < until:
-                self._unknown.append((until, one))
+        self._keep_unknown(lambda until, _: now < until)
+
+    def _keep_unknown(self, wanted: Callable[[float, RecentEvent], bool]) -> None:
+        self._unknown = deque((each for each in self._unknown if wanted(*each)), MAX_UNKNOWN)
 
 
 class SinceTraining:
