@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pytest
 
-from support.feature_lakes import filled
+from support.feature_lakes import DAY, FIRST, N_ITEMS, N_USERS, filled, user_id
+from support.request_logs import fill, request
+from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
+from tastemaker.dataset.split import Split
 from tastemaker.evaluation import backtest
 from tastemaker.evaluation.version import EVALUATION_VERSION
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Item
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.snapshots import weekly_cuts, write_snapshots
 from tastemaker.plugins import (
@@ -40,25 +45,39 @@ pytestmark = [
 
 GOLDEN = Path(__file__).with_name("golden_figures.json")
 MODELS = ("bought_again", "item_knn", "popularity", "random", "trending")
-PROBLEM = ProblemSpec.model_validate(
-    {
-        "name": "golden",
-        "placement": {"k": 5},
-        "objectives": [
-            {"name": "sales", "events": {"purchase": {"by_value": True}, "view": {"weight": 0.1}}}
-        ],
-        "split": {"test_days": 10},
-        "candidates": {"available_days": 50, "blocked_items": ["item 3"]},
-    }
-)
+PROBLEMS = {
+    "all items": ProblemSpec.model_validate(
+        {
+            "name": "golden",
+            "placement": {"k": 5},
+            "objectives": [
+                {"name": "sales", "events": {"purchase": {"by_value": True}, "view": {"weight": 0.1}}}
+            ],
+            "split": {"test_days": 10},
+            "candidates": {"available_days": 50, "blocked_items": ["item 3"]},
+        }
+    ),
+    "few items": ProblemSpec.model_validate(
+        {
+            "name": "golden",
+            "placement": {"k": 5},
+            "objectives": [{"name": "sales", "events": {"purchase": {}, "view": {"weight": -0.4}}}],
+            "split": {"test_days": 10, "train_days": 30},
+            "candidates": {"repeats": False, "available_days": 1, "blocked_categories": ["category 2"]},
+        }
+    ),
+}
+"""Together, they use each rule of a problem by which data are chosen or rewarded."""
 
-Figures = dict[str, dict[str, list[float]]]
+Figures = dict[str, dict[str, dict[str, list[float]]]]
+"""Problem -> model -> metric, also by slice of the items -> its mean and, of the whole, its interval."""
 
 
 class Probe(Recommender[Config]):
-    """s_ui = (Σ_f w_f f_u · Σ_f f_i) mod p over all features: it fails where any of them changes.
+    """s_ui = (Σ_f w_f f_u · (l_i + Σ_f f_i)) mod p over all features: it fails where any of them changes.
 
-    It computes in whole numbers, because processors round sums of fractions differently.
+    l_i sums the item's category and its logged impressions: users, positions, rewards and propensities. All
+    is computed in whole numbers, because processors round sums of fractions differently.
     """
 
     name = "probe"
@@ -67,18 +86,23 @@ class Probe(Recommender[Config]):
     capabilities: ClassVar[Capabilities] = Capabilities(
         user_features=tuple(USER_FEATURES), item_features=tuple(ITEM_FEATURES)
     )
-    state = ("weights",)
+    state = ("weights", "logged")
 
     def fit(self, data: TrainingData) -> Self:
         assert data.features is not None
         self.weights = _whole(data.features.users(data.end).values).sum(axis=0) % 7
+        assert data.feedback is not None
+        shown = data.feedback
+        seen = _whole(shown.rewards + shown.propensities) + shown.positions
+        self.logged = data.items.categories.codes.astype(np.int64)
+        np.add.at(self.logged, shown.items, seen * (1 + shown.users % 7))
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         assert batch.user_features is not None
         assert batch.item_features is not None
         users = _whole(batch.user_features.values) @ self.weights % _PRIME
-        items = _whole(batch.item_features.values).sum(axis=1) % _PRIME
+        items = (self.logged + _whole(batch.item_features.values).sum(axis=1)) % _PRIME
         return select((np.outer(users, items) % _PRIME).astype(np.float32), batch, k)
 
 
@@ -91,20 +115,44 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def measured() -> Figures:
-    """Model -> metric, also by slice of the items -> its mean and, of the whole, its interval."""
-    with tempfile.TemporaryDirectory(prefix="golden-") as folder:
-        lake, root = filled(Path(folder) / "lake"), Path(folder) / "features"
-        bare = Dataset.load(lake, PROBLEM)
+    """The figures of today's code."""
+    with tempfile.TemporaryDirectory(prefix="golden-") as name:
+        folder = Path(name)
+        lake, root = filled(folder / "lake"), folder / "features"
+        _log(lake, folder)
+        bare = Dataset.load(lake, PROBLEMS["all items"])
         write_snapshots(lake, root, weekly_cuts(int(bare.events.times[0]), bare.end, most=4))
-        split = Dataset.load(lake, PROBLEM, feature_root=root).split()
-        probe = Plugin("probe", Probe, "tests", "1", "test_evaluation_version:Probe")
-        plugins = [probe, *map(discovery.get, MODELS)]
-        return {plugin.name: _figures(plugin, split, Path(folder)) for plugin in plugins}
+        return {name: _by_model(lake, root, problem) for name, problem in PROBLEMS.items()}
 
 
-def _figures(plugin: Plugin, split: Any, scratch: Path) -> dict[str, list[float]]:
+def _log(lake: Lake, folder: Path) -> None:
+    """Log lists to the users of the lake, whose events there are the rewards of what was shown."""
+    lists = [[f"item {(n + 7 * position) % N_ITEMS}" for position in range(5)] for n in range(300)]
+    fill(
+        folder,
+        [
+            request(
+                n,
+                occurred_at=float(FIRST + n * DAY // 6),
+                user_id=user_id(n % N_USERS),
+                items=[Item(item, 1.0, (1 + n % 4) / 8) for item in items],
+            )
+            for n, items in enumerate(lists)
+        ],
+    )
+    drain(folder, lake)
+
+
+def _by_model(lake: Lake, root: Path, problem: ProblemSpec) -> dict[str, dict[str, list[float]]]:
+    split = Dataset.load(lake, problem, feature_root=root).split()
+    probe = Plugin("probe", Probe, "tests", "1", "test_evaluation_version:Probe")
+    plugins = [probe, *map(discovery.get, MODELS)]
+    return {plugin.name: _figures(plugin, split, problem, root) for plugin in plugins}
+
+
+def _figures(plugin: Plugin, split: Split, problem: ProblemSpec, scratch: Path) -> dict[str, list[float]]:
     fitted = backtest.LazyFit(plugin, plugin.recommender.config_type(), split)
-    found, users = backtest.measure("0" * 32, fitted, split, PROBLEM, scratch)
+    found, users = backtest.measure("0" * 32, fitted, split, problem, scratch)
     whole = {name: list(map(float, figure)) for name, figure in found.metrics.items()}
     parts = {
         f"{part}.{name}": [float(np.nanmean(values))]
@@ -122,18 +170,28 @@ def figures() -> Figures:
 def test_the_golden_figures_are_those_of_this_version(figures: Figures) -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert golden["evaluation_version"] == EVALUATION_VERSION, f"run: python {Path(__file__).name}"
-    assert set(figures) == set(golden["figures"])
-    for model, expected in golden["figures"].items():
-        assert set(figures[model]) == set(expected), model
-        for metric, values in expected.items():
-            assert figures[model][metric] == pytest.approx(values, rel=1e-6, nan_ok=True), (
-                f"{metric} of {model} has changed: raise EVALUATION_VERSION, or stored backtests are wrong"
-            )
+    found, expected = _flat(figures), _flat(golden["figures"])
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=1e-6, nan_ok=True), (
+            f"{', '.join(name)} has changed: raise EVALUATION_VERSION, or stored backtests are wrong"
+        )
 
 
 def test_the_models_differ_so_that_the_figures_can_notice_a_change(figures: Figures) -> None:
-    assert len({tuple(found["ndcg"]) for found in figures.values()}) == len(figures)
-    assert all(0 < found["ndcg"][0] < 1 for found in figures.values())
+    ndcg = {name: [by_model[name]["ndcg"][0] for by_model in figures.values()] for name in ("probe", *MODELS)}
+    assert len(set(map(tuple, ndcg.values()))) == len(ndcg)
+    assert all(0 < ndcg_of_problem < 1 for values in ndcg.values() for ndcg_of_problem in values)
+
+
+def _flat(figures: Figures) -> dict[tuple[str, str, str], list[float]]:
+    """Problem, model and metric -> values."""
+    return {
+        (problem, model, metric): values
+        for problem, by_model in figures.items()
+        for model, by_metric in by_model.items()
+        for metric, values in by_metric.items()
+    }
 
 
 if __name__ == "__main__":
