@@ -39,11 +39,11 @@ from support.product_homes import ProductWorld
 from tastemaker.event_log.records import FeedbackRecord, Item, Record
 from tastemaker.experiments.analysis.logged_pool import LoggedPool
 from tastemaker.experiments.analysis.logged_power import LoggedValues, effect_for
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.planner import replayed_units
 from tastemaker.experiments.analysis.simulated_runs import SimulatedRun, SimulatedRuns, simulate_runs
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.unit_metrics import METRICS
 from tastemaker.problem import load_problem
 from tastemaker.stats.bootstrap import Interval
 from tastemaker.stats.sample_size import PowerPlan

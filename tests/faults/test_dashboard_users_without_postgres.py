@@ -12,7 +12,7 @@ from tastemaker.dashboard.access import last_answers
 from tastemaker.dashboard.access.audit import read_audit, record_search
 from tastemaker.dashboard.access.sessions import begin_session
 from tastemaker.dashboard.access.users import add_user, read_row, remove_user, set_password, set_role
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE, Role
 from tastemaker.errors import TastemakerError
 from tastemaker.privacy.dashboard_mentions import search_dashboard
 from tastemaker.privacy.search import Person

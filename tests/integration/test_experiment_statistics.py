@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.repository import ROOT
-from tastemaker.experiments.analysis.metrics import EVENTS_PER_USER, METRICS
+from tastemaker.experiments.unit_metrics import EVENTS_PER_USER, METRICS
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "explanation" / "experiment-statistics.md"

@@ -19,7 +19,8 @@ from tastemaker.cli.main import cli
 from tastemaker.data import source_identity
 from tastemaker.data.ingest import LandedDays, land
 from tastemaker.data.lake import UNDATED, Lake
-from tastemaker.data.source_period import Period, prune
+from tastemaker.data.prune import prune
+from tastemaker.data.source_period import Period
 from tastemaker.data.sources import Source, open_source
 from tastemaker.data.validation.admission import validate_and_publish
 from tastemaker.data.validation.gate import GateCounts

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from tastemaker.dashboard.access import passwords
 from tastemaker.dashboard.access.users import add_user
-from tastemaker.dashboard.access.viewer import Role
 from tastemaker.dashboard.app import application
+from tastemaker.dashboard.viewer import Role
 from tastemaker.settings import load_settings
 from tastemaker.storage.engine import open_engine
 

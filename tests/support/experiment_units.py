@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tastemaker.experiments.analysis.look import Look, look_at
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.unit_metrics import METRICS
 
 DAY = 86_400.0
 WINDOW_DAYS = 3.0

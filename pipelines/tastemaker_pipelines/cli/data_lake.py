@@ -19,9 +19,9 @@ def prune(yes: bool) -> None:
       tastemaker data prune          how many rows on which days
       tastemaker data prune --yes    remove them
     """
+    from tastemaker.data.prune import prune as remove
     from tastemaker.data.source_identity import refuse_mixture
     from tastemaker.data.source_period import outside, require_events
-    from tastemaker.data.source_period import prune as remove
     from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()

@@ -32,10 +32,10 @@ FLAGS = (
 
 def show_dashboard(workspace: Workspace, console: Console) -> None:
     """Print the sentence of the page Today, and where a picture of it is."""
-    from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
     from tastemaker.dashboard.filters import PageFilters
     from tastemaker.dashboard.pages import today
     from tastemaker.dashboard.reader import DashboardReader
+    from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 
     reader = DashboardReader(workspace.engine, workspace.settings)
     console.print(today.PAGE.load(reader, PageFilters(), ON_THIS_MACHINE).answer)

@@ -97,7 +97,7 @@ def list_flows(as_json: bool) -> None:
     workspace = Workspace.open()
     found = [(flow, flow.pending(workspace)) for flow in FLOWS.values()]
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(
             [

@@ -75,7 +75,7 @@ def list_requests(with_ended: bool, as_json: bool) -> None:
 
     found, now = _requests().listed(only_open=not with_ended), datetime.now(UTC)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json([one.to_json(now) for one in found])
     else:
@@ -146,7 +146,7 @@ def _print(request: ErasureRequest, as_json: bool) -> None:
 
     now = datetime.now(UTC)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(request.to_json(now))
         return

@@ -251,7 +251,7 @@ def kill(name: str, reason: str, by: str | None, as_json: bool) -> None:
     except TastemakerError as error:
         trouble = error.problem
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json({"experiment": name, "killed": True, "recorded": trouble is None, "trouble": trouble})
         return
@@ -363,7 +363,7 @@ def _print(workspace: Workspace, change: Change, as_json: bool, **more: Any) -> 
     """Print a change, and what may be done next."""
     found = workspace.experiments.next_actions(change.experiment)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         next_ones = [one.action for one in found if one.is_allowed]
         said = change._asdict() | {"at": change.at.isoformat(), **more, "next": next_ones}

@@ -27,7 +27,7 @@ def history(name: str, as_json: bool) -> None:
     experiments = Workspace.open().experiments
     changes, wrong = experiments.history(name), experiments.verify(name)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         listed = [one._asdict() | {"at": one.at.isoformat()} for one in changes]
         print_json({"changes": listed, "wrong": list(wrong)})

@@ -29,7 +29,7 @@ def holdouts(context: click.Context, as_json: bool) -> None:
 
     found = Workspace.open().experiments.holdouts()
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         times = [{"starts_at": one.starts_at, "ends_at": one.ends_at} for one in found]
         print_json(
@@ -83,7 +83,7 @@ def add(name: str, share: float, unit: str, covers: tuple[str, ...], reason: str
         name, unit=cast("Unit", unit), share=round(share * BUCKETS), covers=covers, reason=reason
     )
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json({"holdout": name, "unit": unit, "share": share})
         return
@@ -107,7 +107,7 @@ def end(name: str, as_json: bool) -> None:
 
     Workspace.open().experiments.end_holdout(name)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json({"holdout": name, "ended": True})
         return

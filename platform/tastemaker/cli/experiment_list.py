@@ -30,7 +30,7 @@ def list_experiments(with_archived: bool, as_json: bool) -> None:
     listed = read_listings(open_engine(load_settings().metadata_url))
     found = [one for one in listed if with_archived or one.experiment.state != "archived"]
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json([summary(one) for one in found])
         return

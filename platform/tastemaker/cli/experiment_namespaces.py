@@ -27,7 +27,7 @@ def namespaces(context: click.Context, as_json: bool) -> None:
 
     found = Workspace.open().experiments.namespaces()
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json([one._asdict() | {"created_at": one.created_at.isoformat()} for one in found])
         return
@@ -74,7 +74,7 @@ def add(name: str, unit: str, cool_down_days: float | None, as_json: bool) -> No
     seconds = round(cool_down_days * DAY_SECONDS)
     experiments.add_namespace(name, cast("Unit", unit), cool_down_seconds=seconds)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json({"namespace": name, "unit": unit, "cool_down_days": cool_down_days})
         return

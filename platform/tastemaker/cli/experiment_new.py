@@ -111,7 +111,7 @@ def new(
     if as_json:
         import msgspec
 
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(msgspec.to_builtins(design) | {"state": "draft", "traffic": traffic, "warnings": warnings})
         return

@@ -36,7 +36,7 @@ def plan(write: bool, as_json: bool) -> None:
         Workspace(settings).experiments.publish()
     found = kills.read_plan(path) if path.exists() else None
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(msgspec.to_builtins(found or EMPTY_PLAN))
         return

@@ -27,7 +27,7 @@ def replay(as_json: bool) -> None:
     """
     from collections import Counter
 
-    from tastemaker.cli.models import print_json
+    from tastemaker.cli.json_output import print_json
     from tastemaker.data.lake import Lake
     from tastemaker.event_log.exposures import exposures
     from tastemaker.event_log.shipping import collect

@@ -42,7 +42,7 @@ def revise(name: str, file: Path, reason: str, by: str | None, as_json: bool) ->
     change = experiments.change(name, "revise", actor=person(by), reason=reason, design=design)
     warnings = uncarried_names(workspace, design)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(change._asdict() | {"at": change.at.isoformat(), "warnings": warnings})
         return

@@ -48,7 +48,7 @@ def show(name: str, only_design: bool, as_json: bool) -> None:
     concerns = result.concerns()
     concerns += [] if is_over else uncarried(workspace.lake, result.design, result.read_at)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(_to_json(result, concerns, actions))
         return

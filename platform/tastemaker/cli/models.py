@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.json_output import print_json
 from tastemaker.cli.promotion import (
     as_json_option,
     backtest,
@@ -303,13 +304,6 @@ def _allowed(schema: dict[str, Any]) -> str:
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
     return " ".join([str(schema.get("type", "")), ", ".join(bounds)]).strip()
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    from tastemaker.util import strict_json
-
-    click.echo(strict_json.dumps(value))
 
 
 def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -118,7 +118,7 @@ def unfreeze(reason: str, problem: str | None, by: str | None, as_json: bool) ->
     workspace = Workspace.open()
     entry = workspace.registry.unfreeze(problem or workspace.problem.name, reason, person(by))
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json(vars(entry) | {"at": entry.at.isoformat(timespec="seconds")})
         return
@@ -147,7 +147,7 @@ def backtest(version: str, as_json: bool) -> None:
     found = backtest_of(workspace, workspace.registry.get(version))
     figure = found.metrics[workspace.problem.metric]
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json({"version": version, "backtest": found.id, workspace.problem.metric: to_json(figure)})
         return
@@ -195,7 +195,7 @@ def _print_promotion(
 
     version = workspace.registry.get(promotion.version_id)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         said = vars(promotion) | {"at": promotion.at.isoformat(timespec="seconds"), "model": version.model}
         services = [*map(_service, _services(workspace, version, promoted=True))]

@@ -55,7 +55,7 @@ def list_rollouts(with_ended: bool, as_json: bool) -> None:
     workspace = Workspace.open()
     found = [one for one in store.list_rollouts(workspace.engine) if with_ended or one.is_open]
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         print_json([_as_json(one) for one in found])
         return
@@ -166,7 +166,7 @@ def _print(workspace: Workspace, found: Rollout, as_json: bool) -> None:
     changes = store.read_changes(workspace.engine, found.id)
     waits = waits_for(found, changes, workspace.settings.promotion)
     if as_json:
-        from tastemaker.cli.models import print_json
+        from tastemaker.cli.json_output import print_json
 
         listed = [one._asdict() | {"at": one.at.isoformat(timespec="seconds")} for one in changes]
         print_json(_as_json(found) | {"waits_for": waits or None, "changes": listed})

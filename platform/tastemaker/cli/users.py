@@ -65,7 +65,7 @@ def add(name: str, role: str, may_see_users: bool, by_proxy: bool, from_stdin: b
       tastemaker users add alan@shop.example --role editor --by-proxy
     """
     from tastemaker.dashboard.access.users import add_user
-    from tastemaker.dashboard.access.viewer import Role
+    from tastemaker.dashboard.viewer import Role
 
     with_password = None if by_proxy else _new_password(from_stdin)
     made = add_user(_engine(), name, Role.named(role), password=with_password, may_see_users=may_see_users)
@@ -126,7 +126,7 @@ def set_the_role(name: str, role: str, may_see_users: bool | None, force: bool, 
       tastemaker users role grace viewer --may-not-see-users
     """
     from tastemaker.dashboard.access.users import set_role
-    from tastemaker.dashboard.access.viewer import Role
+    from tastemaker.dashboard.viewer import Role
 
     engine = _engine()
     changed = set_role(engine, name, Role.named(role), may_see_users=may_see_users, force=force)
@@ -220,7 +220,7 @@ def _as_json(user: DashboardUser) -> dict[str, Any]:
 
 def _warn_without_admin(engine: Engine) -> None:
     from tastemaker.dashboard.access.users import list_users
-    from tastemaker.dashboard.access.viewer import Role
+    from tastemaker.dashboard.viewer import Role
 
     found = list_users(engine)
     if not found:

@@ -24,7 +24,6 @@ from starlette.types import ASGIApp
 
 from tastemaker.dashboard import formats, stored_reports
 from tastemaker.dashboard.access.assembly import Access
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
 from tastemaker.dashboard.charts.theme import THEMES, Theme
 from tastemaker.dashboard.content import PageContent
@@ -40,6 +39,7 @@ from tastemaker.dashboard.reader import (
     utc_now,
 )
 from tastemaker.dashboard.rendering import render
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.errors import TastemakerError, UnknownNameError
 from tastemaker.html import shell
 from tastemaker.report_in import endpoints

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.content import (
     ActionForm,
     DataTable,
@@ -25,6 +24,7 @@ from tastemaker.dashboard.formats import moment
 from tastemaker.dashboard.page import PageAction
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import AWAY, DashboardReader
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.next_actions import NextAction

@@ -22,8 +22,8 @@ from tastemaker.dashboard.content import (
 from tastemaker.dashboard.formats import number, span
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import kind_of, with_unit
-from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.result import ExperimentResult
+from tastemaker.experiments.unit_metrics import unit_metric_title
 from tastemaker.util.counted import counted
 
 BY_EXPOSURE, BY_AGE = "exposed", "day"

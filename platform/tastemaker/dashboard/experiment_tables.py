@@ -14,9 +14,9 @@ from tastemaker.dashboard.content import (
 )
 from tastemaker.dashboard.formats import number
 from tastemaker.experiments.agreement import ForecastOutcome
-from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.plan import BUCKETS
 from tastemaker.experiments.result import ExperimentResult
+from tastemaker.experiments.unit_metrics import unit_metric_title
 from tastemaker.util.durations import in_words
 
 _SHADOW_TITLES = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import FilterName, PageFilters
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Role, Viewer
 
 Load = Callable[[DashboardReader, PageFilters, Viewer], PageContent]
 Act = Callable[[DashboardReader, Mapping[str, str], Mapping[str, str], Viewer], str]

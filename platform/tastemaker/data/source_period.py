@@ -14,15 +14,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
-from sqlalchemy import Engine
 
 from tastemaker.data.lake import UNDATED, Lake
-from tastemaker.data.sources import Source
-from tastemaker.data.validation.ingested_days import forget_days
 from tastemaker.errors import SourceError
-from tastemaker.util.file_lock import file_lock
 
-DERIVED = ("events", "quarantine")
 STRAY_SHARE = 0.01
 STRAY_DAYS = 7
 """Rows up to this share, more than this many days from all others, do not extend the period."""
@@ -202,27 +197,3 @@ def require_chosen(
             f"the source {source} has none of the chosen days; its days are {first} to {last}",
             fix="choose days of this period",
         )
-
-
-def prune(source: Source, lake: Lake, engine: Engine) -> Held:
-    """Delete a source's landed days outside its period, with their events and quarantine.
-
-    Returns:
-        What was deleted.
-    """
-    with file_lock(lake.root / ".land.lock"), file_lock(lake.root / ".admit.lock"):
-        offered = source.days()
-        require_events(offered, lake, source.name)
-        found = outside(lake, source.name, offered)
-        for day in found.days:
-            lake.path("landed_events", day, part=source.name).unlink(missing_ok=True)
-        remove_derived(lake, source.name, engine, found.days)
-    return found
-
-
-def remove_derived(lake: Lake, source: str, engine: Engine, days: Collection[date]) -> None:
-    """Delete events, quarantine and records of ingestion of days that are no longer landed."""
-    for day in days:
-        for table in DERIVED:
-            lake.path(table, day, part=source).unlink(missing_ok=True)
-    forget_days(engine, source, days)

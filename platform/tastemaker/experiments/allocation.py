@@ -25,8 +25,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import UnitTable
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.unit_summary import UnitSummary
 
 FLOOR = 0.05

@@ -13,7 +13,6 @@ import numpy as np
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.effect_rows import treatments_of
 from tastemaker.experiments.analysis.logged_pool import LoggedPool
-from tastemaker.experiments.analysis.metrics import find_all
 from tastemaker.experiments.analysis.planner import replayed_units
 from tastemaker.experiments.analysis.simulated_runs import (
     SimulatedRun,
@@ -25,6 +24,7 @@ from tastemaker.experiments.analysis.simulated_runs import (
     true_effects,
 )
 from tastemaker.experiments.lifecycle.services import versions_of
+from tastemaker.experiments.unit_metrics import find_all
 from tastemaker.features.recomputed import recompute
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.inference.predictor import Predictor

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.api.schemas import Request
-from tastemaker.experiments.analysis.metrics import events_column
 from tastemaker.experiments.analysis.unit_table import Int64
+from tastemaker.experiments.unit_metrics import events_column
 from tastemaker.problem import ProblemSpec
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.simulator.shop.choice_model import chances, utility

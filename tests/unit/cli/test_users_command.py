@@ -17,7 +17,7 @@ from support.dashboard_users import PASSWORD
 from support.dashboard_users import quick_hashes as quick_hashes
 from tastemaker.cli.users import PASSWORD_VARIABLE, ROLES, users
 from tastemaker.dashboard.access.audit import record_search
-from tastemaker.dashboard.access.viewer import Role, Viewer
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.engine import open_engine
 

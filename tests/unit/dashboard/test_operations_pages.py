@@ -17,9 +17,9 @@ from support import operated_homes
 from support.dashboard_homes import dashboard_client
 from support.dashboard_users import dashboard_with_users, quick_hashes, token_of
 from support.operated_homes import DAY, HOUR, MINUTE, VERSION, now, put
-from tastemaker.dashboard.access.viewer import Role
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.stored_reports import DOCUMENT_POLICY
+from tastemaker.dashboard.viewer import Role
 from tastemaker.settings import Settings, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import (

@@ -19,8 +19,8 @@ from tastemaker.experiments.allocation import (
     posteriors,
     probabilities_of_best,
 )
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.unit_table import Stratum, UnitTable
+from tastemaker.experiments.unit_metrics import METRICS
 
 ACTIVE = METRICS["active_share"]
 

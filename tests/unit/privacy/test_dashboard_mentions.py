@@ -16,7 +16,7 @@ from sqlalchemy import Engine, insert, select
 from support.dashboard_homes import measurement
 from support.request_logs import fill, request, settings_of
 from tastemaker.dashboard.access.audit import read_audit, record_search
-from tastemaker.dashboard.access.viewer import Role, Viewer
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.log_search.query import Parser
 from tastemaker.log_search.search import parser_for
 from tastemaker.privacy import forget

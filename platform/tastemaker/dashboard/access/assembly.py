@@ -17,7 +17,7 @@ from tastemaker.dashboard.access.middleware import AccessMiddleware
 from tastemaker.dashboard.access.proxied_user import TrustedProxies
 from tastemaker.dashboard.access.security_headers import SecurityHeaders
 from tastemaker.dashboard.access.sessions import Sessions
-from tastemaker.dashboard.access.viewer import Role
+from tastemaker.dashboard.viewer import Role
 from tastemaker.settings import Settings
 from tastemaker.util.request_origin import LOOPBACK
 from tastemaker.util.signing_key import signing_key

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, insert, select
 
-from tastemaker.dashboard.access.viewer import Viewer
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.storage.tables import search_audit
 
 

@@ -12,7 +12,7 @@ from tastemaker.dashboard.access.proxied_user import TrustedProxies
 from tastemaker.dashboard.access.refusals import Refused
 from tastemaker.dashboard.access.sessions import Sessions, read_session
 from tastemaker.dashboard.access.users import name_key, read_row, user_of
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role, Viewer
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE, Role, Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import dashboard_users
 from tastemaker.util.request_origin import is_local

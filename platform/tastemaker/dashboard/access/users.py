@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tastemaker.dashboard.access.passwords import check_new_password, hash_password
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role, Viewer
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE, Role, Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import dashboard_sessions, dashboard_users
 from tastemaker.util.spelling import did_you_mean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.agreement import forecast_dots
 from tastemaker.dashboard.content import (
     Chart,
@@ -23,6 +22,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.experiments.agreement import (
     MIN_EXPERIMENTS,
     AgreementSummary,
@@ -30,8 +30,8 @@ from tastemaker.experiments.agreement import (
     measured_experiments,
     summarize,
 )
-from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.result import read_forecasts
+from tastemaker.experiments.unit_metrics import unit_metric_title
 from tastemaker.stats.bootstrap import Interval
 
 PATH = "/agreement"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.content import (
     ActionForm,
     DataTable,
@@ -23,6 +22,7 @@ from tastemaker.dashboard.page import DashboardPage, PageAction
 from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.notifications.message_text import rough_duration
 from tastemaker.watch import records
 from tastemaker.watch.interventions import end_silence

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tastemaker.dashboard import measured
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.dots import dots
 from tastemaker.dashboard.content import (
     Chart,
@@ -26,6 +25,7 @@ from tastemaker.dashboard.periods import Pair, compared_figure
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.series import SeriesKey, shown_figures
 from tastemaker.dashboard.series_charts import slice_name
+from tastemaker.dashboard.viewer import Viewer
 
 COVERAGE, TOP, NEW, EXPOSURE = "catalogue_coverage", "top_1_percent_share", "new_item_share", "exposure_share"
 FIGURES = (COVERAGE, TOP, NEW)

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Row, and_, or_
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.bars import stacked_bars
 from tastemaker.dashboard.charts.specs import lines
 from tastemaker.dashboard.content import Chart, Charts, DataTable, Figures, Notes, PageContent, TableColumn
@@ -28,6 +27,7 @@ from tastemaker.dashboard.periods import (  # fmt: skip
 )
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.shops import ShopKey, largest_shop
+from tastemaker.dashboard.viewer import Viewer
 
 DAYS = 28
 PERIODS_SHOWN = 6

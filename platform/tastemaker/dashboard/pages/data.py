@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from tastemaker.dashboard import stored_reports
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, Figures, Notes, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day as written_day
@@ -19,6 +18,7 @@ from tastemaker.dashboard.freshness import JOB_DAYS, JobState, freshness, jobs
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.storage.tables import dependency_changes, gate_results, ingested_days, queue_lengths
 
 PATH = "/data"

@@ -7,7 +7,6 @@ from itertools import groupby
 
 from sqlalchemy import func, select
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import (
     DataTable,
     DefinitionEntry,
@@ -21,6 +20,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.measured import M, names_of
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS, MetricDefinition
 from tastemaker.product.definitions import DEFINITIONS
 from tastemaker.storage.tables import Moment

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Column, Row, select
 
 from tastemaker.dashboard import report_tables, stored_reports
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.usual import line_over_usual
 from tastemaker.dashboard.content import (
     Chart,
@@ -26,6 +25,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.paging import page_links
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.monitoring.drift_sides import SIDES, TITLES
 from tastemaker.storage.tables import reports, versions
 

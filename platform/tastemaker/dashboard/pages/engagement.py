@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from tastemaker.dashboard import measured
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import Charts, Figures, Notes, PageBlock, PageContent
 from tastemaker.dashboard.figure_table import figure_table, metric_title
 from tastemaker.dashboard.filters import PageFilters
@@ -19,6 +18,7 @@ from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.series import SeriesKey, columns, shown_figures
 from tastemaker.dashboard.series_charts import by_day, by_position, slice_name
 from tastemaker.dashboard.version_charts import ChartDays
+from tastemaker.dashboard.viewer import Viewer
 
 MAIN = "ctr_list"
 PLAIN = (MAIN, "ctr_impression", "reward_per_request", "hours_to_first_click", "lists_per_user_day")

@@ -7,11 +7,11 @@ from datetime import timedelta
 from tastemaker.dashboard import experiment_actions as actions
 from tastemaker.dashboard import experiment_figures as figures
 from tastemaker.dashboard import experiment_tables as tables
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import FRESH, Charts, PageBlock, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.experiments.result import ExperimentResult, read_result
 
 LIVE = ("running", "holding")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, Notes, PageBlock, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.experiment_actions import PATH, address, in_short
 from tastemaker.dashboard.filters import PageFilters
@@ -13,6 +12,7 @@ from tastemaker.dashboard.labelled_experiments import labelled
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import agreement
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.experiments.result import ExperimentListing, read_listings
 
 _WORDS = {

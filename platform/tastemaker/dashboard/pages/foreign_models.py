@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from tastemaker.dashboard import measured
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.specs import MOST_SERIES, lines
 from tastemaker.dashboard.content import (
     Chart,
@@ -24,6 +23,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.report_in.status import (
     SHOWN_DAYS,
     DayCount,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tastemaker.alerting.rules import all_rules
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.content import (
     ActionForm,
     DataTable,
@@ -22,6 +21,7 @@ from tastemaker.dashboard.pages import alerts
 from tastemaker.dashboard.pages.alerts import matched, requests_link
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.watch import interventions, records
 from tastemaker.watch.records import IncidentRecord

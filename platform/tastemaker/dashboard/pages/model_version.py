@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from tastemaker.dashboard import measured, training_evidence
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import (
     Charts,
     DataTable,
@@ -23,6 +22,7 @@ from tastemaker.dashboard.formats import day
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import ChartDays, single_chart, with_gaps, with_unit
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.errors import UnknownNameError
 from tastemaker.product.catalogue_metrics import CATALOGUE
 from tastemaker.product.definitions import DEFINITIONS

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from sqlalchemy import Row
 
 from tastemaker.dashboard import in_service, measured, training_evidence
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.specs import MOST_SERIES
 from tastemaker.dashboard.content import (
     Charts,
@@ -28,6 +27,7 @@ from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.training_evidence import ForecastFigure, OfflineFigure
 from tastemaker.dashboard.version_charts import ChartDays, kind_of, multiples, unit_of, with_unit
+from tastemaker.dashboard.viewer import Viewer
 
 ONLINE = {"ctr_list": "Clicked lists", "reward_per_request": "Reward per request"}
 """Metrics with a column and with charts -> title."""

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Row
 
 from tastemaker.dashboard import report_tables, stored_reports
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import Frame, Notes, PageBlock, PageContent, TableCell
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.stored_reports import PATH, TITLES
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.monitoring.report_archive import PAGE as OWN_PAGE
 from tastemaker.monitoring.report_archive import documents

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tastemaker.dashboard import stored_reports
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import ActionForm, FormField, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.paging import page_links
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.stored_reports import PATH, TITLES
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.errors import TastemakerError
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, Notes, PageContent, TableColumn
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import requests
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.event_log.records import Assignment, Record
 from tastemaker.event_log.rows import utc
 from tastemaker.log_search.description import DescribedAnswer, describe

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from tastemaker.dashboard.access.audit import record_search
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import (
     ActionForm,
     DataTable,
@@ -18,6 +17,7 @@ from tastemaker.dashboard.content import (
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.rows import utc

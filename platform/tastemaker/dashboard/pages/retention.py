@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Row, Select
 
 from tastemaker.dashboard import measured
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.cohorts import WEEKLY, cohort_table, curves
 from tastemaker.dashboard.content import Figure, Figures, Notes, PageContent
 from tastemaker.dashboard.figure_table import figure_table, metric_title
@@ -22,6 +21,7 @@ from tastemaker.dashboard.periods import Pair, compared_figure, than_before
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.series import MOST_SHOWN, SeriesKey, columns, series_of, users_of
 from tastemaker.dashboard.shops import ShopKey, largest_shop
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.product.retention_metrics import RETENTION, WEEKS
 
 MAIN = "retention_days_1_7"

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.experiment_actions import address
 from tastemaker.dashboard.filters import PageFilters
@@ -15,6 +14,7 @@ from tastemaker.dashboard.pages import rollouts as listing
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.rollout_records import RolloutRecord, figures_in_words, unit_of, with_changes
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.rollouts.store import read_rollout
 
 

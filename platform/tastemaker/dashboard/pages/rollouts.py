@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.rollout_records import RolloutRecord, with_changes
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.rollouts.store import list_rollouts
 
 PATH = "/rollouts"

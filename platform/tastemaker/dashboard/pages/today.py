@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from tastemaker.dashboard import in_service, measured
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.specs import MOST_SERIES
 from tastemaker.dashboard.comparison import in_words, week_before
 from tastemaker.dashboard.content import Charts, Figure, Figures, Notes, PageBlock, PageContent, TableCell
@@ -20,6 +19,7 @@ from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import ChartDays, shared_chart
+from tastemaker.dashboard.viewer import Viewer
 
 METRICS = {
     "model_answer_share": "Lists by the model itself",

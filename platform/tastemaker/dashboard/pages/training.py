@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 from tastemaker.trainings.records import FAILED, KILLED, Training
 from tastemaker.trainings.status import TrainingStatus, read_history, read_statuses
 from tastemaker.util.byte_sizes import byte_size

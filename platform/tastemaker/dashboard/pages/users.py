@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from tastemaker.dashboard.access.audit import AuditedSearch, read_audit
 from tastemaker.dashboard.access.users import DashboardUser, list_users, name_key
-from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.content import DataTable, Notes, PageContent, TableColumn
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Role, Viewer
 from tastemaker.storage.tables import dashboard_sessions
 
 MOST_SEARCHES = 200

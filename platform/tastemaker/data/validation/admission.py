@@ -28,8 +28,9 @@ from sqlalchemy import Engine
 
 from tastemaker.data.lake import UNDATED, Lake, by_day, file_metadata, parquet_writer
 from tastemaker.data.lake_files import day_of, literal, open_duckdb
-from tastemaker.data.source_period import DERIVED, landed_rows, remove_derived
+from tastemaker.data.source_period import landed_rows
 from tastemaker.data.tables import EVENTS, QUARANTINE
+from tastemaker.data.validation.derived_days import DERIVED, remove_derived
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch
 from tastemaker.data.validation.gate_results import record_gate_result
 from tastemaker.data.validation.ingested_days import Entry, read_ledger, write_ledger

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
 from tastemaker.experiments.design import Role
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.effects import Effect, stratified_effect
 from tastemaker.stats.unit_summary import UnitSummary
 

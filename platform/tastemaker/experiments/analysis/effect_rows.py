@@ -28,9 +28,9 @@ from tastemaker.experiments.analysis.comparison import (
     verdict_of,
 )
 from tastemaker.experiments.analysis.decision import Timing
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
 from tastemaker.experiments.design import Design, Role
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.significance import holm
 from tastemaker.util.durations import DAY_SECONDS
 

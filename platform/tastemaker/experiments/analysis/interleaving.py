@@ -26,11 +26,11 @@ from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict, Timing
 from tastemaker.experiments.analysis.effect_rows import treatments_of
 from tastemaker.experiments.analysis.look import Look
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.sentence import none_mature, place
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.design import Design
+from tastemaker.experiments.unit_metrics import METRICS
 from tastemaker.problem import ProblemSpec
 from tastemaker.stats.effects import Effect, GroupFigure, compare
 from tastemaker.stats.unit_summary import Float64, UnitSummary

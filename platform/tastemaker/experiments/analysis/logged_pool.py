@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import Int64, UnitTable
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.unit_summary import Float64
 from tastemaker.util.counted import counted
 

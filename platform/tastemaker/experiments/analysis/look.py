@@ -19,7 +19,6 @@ from tastemaker.experiments.analysis.awaited import arrival_warnings, awaited
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict
 from tastemaker.experiments.analysis.effect_rows import EffectRows
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.sentence import (
     divided_wrongly,
     none_mature,
@@ -28,6 +27,7 @@ from tastemaker.experiments.analysis.sentence import (
 )
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design
+from tastemaker.experiments.unit_metrics import UnitMetric
 
 MOST_CROSSED = 0.01
 """Share of units seen in two variants above which the look warns."""

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import UnitTable
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.effects import mean_effect
 from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.util.durations import DAY_SECONDS

@@ -27,11 +27,11 @@ from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.effect_rows import treatments_of
 from tastemaker.experiments.analysis.logged_power import LoggedValues, formula_effect, units_for
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_exposed
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.plan import BUCKETS
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.problem import ProblemSpec
 from tastemaker.product.activity import SESSION
 from tastemaker.stats.group_sequential import bounds, obrien_fleming, sample_factor

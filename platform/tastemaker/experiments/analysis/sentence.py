@@ -7,10 +7,10 @@ import math
 from tastemaker.experiments.analysis.awaited import awaited, awaited_words
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import Timing
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.sample_check import SampleCheck
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.util.counted import counted
 from tastemaker.util.durations import in_words
 

@@ -19,11 +19,11 @@ from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import LookVerdict
 from tastemaker.experiments.analysis.effect_rows import treatments_of
 from tastemaker.experiments.analysis.look import Look, look_at, shares_of
-from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.unit_table import Int64, UnitTable
 from tastemaker.experiments.assignment import bucket
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.plan import BUCKETS
+from tastemaker.experiments.unit_metrics import UnitMetric
 from tastemaker.stats.bootstrap import Interval
 from tastemaker.stats.shares import wilson
 from tastemaker.stats.unit_summary import Float64

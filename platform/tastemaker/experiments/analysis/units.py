@@ -30,13 +30,6 @@ from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS, credit_events, 
 from tastemaker.event_log.exposures import exposures
 from tastemaker.event_log.records import IMPRESSION
 from tastemaker.experiments.analysis import unit_sql
-from tastemaker.experiments.analysis.metrics import (
-    ORIGINS,
-    UnitMetric,
-    counted_types,
-    events_column,
-    find_all,
-)
 from tastemaker.experiments.analysis.unit_table import (
     COVARIATES,
     Int64,
@@ -47,6 +40,13 @@ from tastemaker.experiments.analysis.unit_table import (
 )
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.plan import Unit
+from tastemaker.experiments.unit_metrics import (
+    ORIGINS,
+    UnitMetric,
+    counted_types,
+    events_column,
+    find_all,
+)
 from tastemaker.problem import ProblemSpec
 from tastemaker.util.durations import DAY_SECONDS
 

@@ -23,8 +23,8 @@ import msgspec
 from tastemaker.experiments.allocation import new_shares
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import SAMPLE_RATIO, GuardrailCheck
-from tastemaker.experiments.guardrails.metric_guards import allows_step
 from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.experiments.serving_margins import allows_step
 from tastemaker.util.durations import DAY_SECONDS
 
 CRASH, INCIDENT = "crash", "incident"

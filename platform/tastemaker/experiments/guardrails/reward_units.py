@@ -11,16 +11,16 @@ from sqlalchemy import Engine
 
 from tastemaker.data.lake import Lake
 from tastemaker.experiments.allocation import posteriors, probabilities_of_best
-from tastemaker.experiments.analysis.metrics import UnitMetric, find, rewarded_types
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import RewardUnits
-from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
 from tastemaker.experiments.lifecycle.epochs import epochs_in_force
 from tastemaker.experiments.lifecycle.namespaces import require_namespace
 from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.experiments.serving_margins import SERVING_MARGINS
+from tastemaker.experiments.unit_metrics import UnitMetric, find, rewarded_types
 from tastemaker.problem import ProblemSpec
 from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.util.durations import DAY_SECONDS

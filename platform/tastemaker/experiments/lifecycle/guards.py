@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, func, select
 
-from tastemaker.experiments.guardrails.metric_guards import allows_step
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, OPENING_FURTHER, Action
+from tastemaker.experiments.serving_margins import allows_step
 from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
 from tastemaker.util.counted import counted

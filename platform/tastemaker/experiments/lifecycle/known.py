@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.analysis import metrics
+from tastemaker.experiments import unit_metrics
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known
 from tastemaker.experiments.interleaving_checks import interleaving_fault
@@ -36,14 +36,14 @@ def read_known(
         retrieval: How the services rank; None where that is not known.
     """
 
-    types = metrics.rewarded_types(problem)
+    types = unit_metrics.rewarded_types(problem)
 
     def version_fault(variant: VariantDesign) -> DesignFault | None:
         return _fault_of(partial(_require_version, registry, problem.name, variant))
 
     return Known(
         namespaces={one.name: one.unit for one in list_namespaces(connection)},
-        metric_fault=lambda name: _fault_of(lambda: metrics.find(name, types)),
+        metric_fault=lambda name: _fault_of(lambda: unit_metrics.find(name, types)),
         version_fault=version_fault,
         has_champion=registry.champion(problem.name) is not None,
         mixing_fault=None if retrieval is None else interleaving_fault(retrieval),

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
 from tastemaker.experiments.guardrails.running_guard import is_guarded
 from tastemaker.experiments.guardrails.verdicts import MIN_UNITS
 from tastemaker.experiments.lifecycle.states import ActionRefused
+from tastemaker.experiments.serving_margins import SERVING_MARGINS
 from tastemaker.experiments.shadows import ShadowFigure, measure_shadows
 from tastemaker.rollouts.pace import pace_of
 from tastemaker.rollouts.states import CHECKS, SHADOW_SINCE, RolloutState

@@ -29,10 +29,10 @@ from tastemaker.dashboard.access.cookies import SESSION
 from tastemaker.dashboard.access.middleware import MOST_BODY_BYTES
 from tastemaker.dashboard.access.sessions import SESSION_SECONDS, Sessions
 from tastemaker.dashboard.access.users import remove_user, set_role
-from tastemaker.dashboard.access.viewer import Role
 from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.page import DashboardPage, PageAction
 from tastemaker.dashboard.pages import PAGES
+from tastemaker.dashboard.viewer import Role
 from tastemaker.storage.tables import dashboard_sessions, dashboard_users
 from tastemaker.util.request_origin import PROXY_HEADERS
 

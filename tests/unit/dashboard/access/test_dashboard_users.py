@@ -23,7 +23,7 @@ from tastemaker.dashboard.access.users import (
     set_password,
     set_role,
 )
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE, Role
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import dashboard_sessions, dashboard_users

@@ -11,11 +11,11 @@ import pytest
 from support import planned_experiments as planned
 from support.dashboard_homes import dashboard_engine
 from support.operated_homes import put
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import Figures, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import agreement
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 from tastemaker.storage.tables import experiment_forecasts
 
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)

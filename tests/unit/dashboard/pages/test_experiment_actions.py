@@ -16,7 +16,7 @@ from support import experiment_homes
 from support.dashboard_homes import dashboard_client
 from support.dashboard_users import NAME, dashboard_with_users, quick_hashes, token_of
 from support.experiment_homes import ExperimentHome
-from tastemaker.dashboard.access.viewer import Role
+from tastemaker.dashboard.viewer import Role
 from tastemaker.experiments.lifecycle.kills import PLAN, read_plan
 from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.settings import load_settings

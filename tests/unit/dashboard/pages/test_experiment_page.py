@@ -20,11 +20,11 @@ from support import experiment_units, product_figures
 from support import planned_experiments as planned
 from support.dashboard_homes import dashboard_client, dashboard_engine
 from support.operated_homes import put
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import Charts, Figures, Notes, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import experiment, experiments
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.look import Look
 from tastemaker.experiments.analysis.looks import store

@@ -13,12 +13,12 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from support.reporting_homes import Reporting, event, health, measurement, reporting, shown
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Viewer
 from tastemaker.dashboard.app import application
 from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages.foreign_models import PAGE, PER_PAGE
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE, Viewer
 from tastemaker.storage.tables import reported_models
 
 HOSTILE = "<script>alert('x')</script>\"'>{{7*7}}=cmd|' /C calc'!A0"

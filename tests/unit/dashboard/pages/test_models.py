@@ -13,11 +13,11 @@ from sqlalchemy import insert, update
 
 from support.dashboard_homes import DAY, dashboard_client, dashboard_engine, days_of, measurement
 from support.dashboard_shops import BASELINE, BEFORE, CHAMPION, TRUTH, beat_the_champion, fill
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import PageContent, TableCell
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import model_version, models
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 from tastemaker.errors import TastemakerError
 from tastemaker.storage import tables
 

@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 from support.dashboard_homes import dashboard_engine
 from support.dashboard_shops import BEFORE, CHAMPION, fill
 from support.planted_rollouts import IN_CANARY, NEWEST, PlantedChange, plant_rollout, plant_rollouts
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.app import application
 from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import rollout, rollouts
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 

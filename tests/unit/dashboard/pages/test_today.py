@@ -11,11 +11,11 @@ from sqlalchemy import delete, update
 
 from support.dashboard_homes import dashboard_engine
 from support.dashboard_shops import BASELINE, CHAMPION, beat_the_champion, fill
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.content import Charts, Figure, Figures, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import today
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 from tastemaker.storage import tables
 
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)

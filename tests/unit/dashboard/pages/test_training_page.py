@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 
 from support.dashboard_homes import dashboard_engine
 from support.planted_trainings import plant_trainings
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
 from tastemaker.dashboard.app import application
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import training
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import ON_THIS_MACHINE
 
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
 

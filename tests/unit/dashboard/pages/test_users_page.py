@@ -10,7 +10,7 @@ import pytest
 from support.dashboard_users import NAME, DashboardWithUsers, dashboard_with_users
 from support.dashboard_users import quick_hashes as quick_hashes
 from tastemaker.dashboard.access.audit import record_search
-from tastemaker.dashboard.access.viewer import Role, Viewer
+from tastemaker.dashboard.viewer import Role, Viewer
 
 pytestmark = pytest.mark.usefixtures("quick_hashes")
 HOSTILE = "<script>alert(1)</script>"

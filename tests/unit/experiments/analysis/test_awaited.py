@@ -12,8 +12,8 @@ from support.experiment_units import design
 from tastemaker.event_log.arrivals import Arrival
 from tastemaker.experiments.analysis.awaited import arrival_warnings, awaited, awaited_words
 from tastemaker.experiments.analysis.look import look_at
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.unit_table import COVARIATES, UnitTable
+from tastemaker.experiments.unit_metrics import METRICS
 
 HOUR, DAY = 3_600.0, 86_400.0
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()

@@ -18,9 +18,9 @@ from support.experiment_units import DAY, design, looks, units
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.look import Look, look_at
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.unit_table import Stratum, UnitDays, UnitTable
 from tastemaker.experiments.design import Design, GuardrailDesign
+from tastemaker.experiments.unit_metrics import METRICS
 from tastemaker.stats.effects import stratified_effect
 from tastemaker.stats.group_sequential import bounds, obrien_fleming
 from tastemaker.stats.unit_summary import Float64, UnitSummary

@@ -8,7 +8,6 @@ import pytest
 from support import experiment_units
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.logged_pool import LoggedPool
-from tastemaker.experiments.analysis.metrics import METRICS
 from tastemaker.experiments.analysis.simulated_runs import (
     SimulatedRuns,
     right_verdict,
@@ -16,6 +15,7 @@ from tastemaker.experiments.analysis.simulated_runs import (
     true_effects,
 )
 from tastemaker.experiments.analysis.unit_table import Int64
+from tastemaker.experiments.unit_metrics import METRICS
 from tastemaker.stats.unit_summary import Float64
 
 REWARD, RATIO = METRICS["reward_per_user"], METRICS["ctr_list"]

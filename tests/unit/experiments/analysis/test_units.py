@@ -23,10 +23,10 @@ from support.product_homes import PROBLEM, ProductWorld
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EXPOSURES, USERS
 from tastemaker.errors import TastemakerError
-from tastemaker.experiments.analysis.metrics import METRICS, ORIGINS, find, find_all
 from tastemaker.experiments.analysis.unit_table import COVARIATES, UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.plan import Unit
+from tastemaker.experiments.unit_metrics import METRICS, ORIGINS, find, find_all
 from tastemaker.problem import ProblemSpec, load_problem
 
 pytestmark = pytest.mark.slow

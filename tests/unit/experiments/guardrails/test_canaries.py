@@ -10,8 +10,9 @@ import pytest
 from support.experiment_homes import design
 from tastemaker.experiments.guardrails.checks import metric_checks, ratio_checks
 from tastemaker.experiments.guardrails.decisions import GuardDecision, Situation, decide
-from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS, metric_guards
+from tastemaker.experiments.guardrails.metric_guards import metric_guards
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.serving_margins import SERVING_MARGINS
 from tastemaker.stats.unit_summary import UnitSummary
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tastemaker.experiments.design import Design, GuardrailDesign, VariantDesign
-from tastemaker.experiments.guardrails.metric_guards import ALPHA, SERVING_MARGINS, metric_guards
+from tastemaker.experiments.guardrails.metric_guards import ALPHA, metric_guards
+from tastemaker.experiments.serving_margins import SERVING_MARGINS
 
 
 def upward(metric: str) -> bool:
