@@ -74,11 +74,11 @@ check: install docs  ## lint, types, import boundaries, documentation
 docs: install  ## build the documentation's site: build/site/index.html
 	$(BIN)/mkdocs build --strict
 
-format: install  ## format the code and mend what the linter can
+format: install  ## format the code and fix what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: install  ## compile the pins anew: versions and hashes, no host names
+lock: install  ## compile the pins again: versions and hashes, no host names
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \

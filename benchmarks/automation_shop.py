@@ -160,7 +160,7 @@ class ChangingShop:
         loaded = registry.open(version)
         day = self.shop.config.first_date + timedelta(days=self.size.learned + night)
         noon = datetime.combine(day, time(12), UTC).timestamp()
-        # The service takes the moment of the training for the end of the data.
+        # The service takes the time of the training for the end of the data.
         now = version.created_at.timestamp() + noon - loaded.snapshot.end
         asks = [
             InferenceRequest(Request(user, K), f"{night:016x}{number:016x}", now)

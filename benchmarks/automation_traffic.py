@@ -280,7 +280,7 @@ def _clicks(answers: Answers, rng: np.random.Generator) -> dict[str, Any]:
     """Draw who clicks what, and return the columns of the feedback."""
     rows, places = np.nonzero((rng.random(answers.chances.shape) < answers.chances) & (answers.lists >= 0))
     shown = answers.columns
-    moments = pa.array(
+    timestamps = pa.array(
         shown["occurred_at"].to_numpy()[rows] + np.timedelta64(int(1e6 * _CLICK_SECONDS), "us")
     )
     requests = [shown["request_id"][one] for one in rows]
@@ -290,8 +290,8 @@ def _clicks(answers: Answers, rng: np.random.Generator) -> dict[str, Any]:
         "item_id": item_ids(answers.lists[rows, places]),
         "event_type": ["view"] * len(rows),
         "value": np.ones(len(rows)),
-        "occurred_at": moments,
-        "received_at": moments,
+        "occurred_at": timestamps,
+        "received_at": timestamps,
         "request_id": requests,
         "position": pa.array(places.astype(np.int32)),
     }

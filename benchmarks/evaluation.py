@@ -178,10 +178,10 @@ def _implicit(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
     relevant = csr_array(split.relevant)
     rows = np.zeros(split.train.n_users + 1, np.int64)
     rows[split.users + 1] = np.diff(relevant.indptr)
-    everyone = csr_array(
+    all_users = csr_array(
         (relevant.data, relevant.indices, np.cumsum(rows)), shape=(split.train.n_users, split.train.n_items)
     )
-    tested = for_implicit(everyone)
+    tested = for_implicit(all_users)
 
     def implicit(threads: int) -> dict[str, float]:
         with threadpool_limits(1, "blas"):  # as implicit advises

@@ -1,9 +1,9 @@
 """Two loads for the serving benchmark, both wrk: it asks as fast as it is answered, or as people do.
 
-As fast as it is answered, there is always somebody who waits: that finds the maximum. People ask, look at
+As fast as it is answered, a client always waits: that finds the maximum. People ask, look at
 what they got for a while, 45 ms on average (exponential), and ask again: a hundred and more of them come
-nearly at Poisson moments, as many per second as one wants, and one that waits delays no other. A
-client in Python takes so much of a processor for that, that it measures itself.
+nearly at the times of a Poisson process, as many per second as one wants, and one that waits delays no
+other. A client in Python takes so much of a processor for that, that it measures itself.
 """
 
 from __future__ import annotations

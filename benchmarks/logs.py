@@ -98,7 +98,7 @@ def measure(folder: Path, *, seconds: int, rows: int) -> Iterator[Measured]:
     for size in (1, 20):
         rate = _served(folder, size, seconds)
         name = f"feedback over HTTP, {size} a request, {CONNECTIONS} connections, durable"
-        yield Measured(name, rate, "a commit an event, Starlette", naive, TARGETS["feedback"])
+        yield Measured(name, rate, "a commit per event, Starlette", naive, TARGETS["feedback"])
     with postgres(fsync=True) as (_, server):
         url = f"{server}/postgres"
         slow = _row_by_row(folder / "slow", url, rows // 50)
@@ -216,7 +216,7 @@ def _row_by_row(folder: Path, url: str, rows: int) -> float:
 
 
 def main() -> None:
-    """Print a line a figure."""
+    """Print a line per figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer seconds and rows")
     parser.add_argument(

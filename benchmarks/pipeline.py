@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 @click.option("--model", "models", multiple=True, help="Backtest only this model; repeatable.")
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--home", type=click.Path(path_type=Path), help="Work in this folder, and keep it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a stage.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per stage.")
 @click.option("--stage", hidden=True, help="Run one stage in this process.")
 def main(
     events: tuple[int, ...],
@@ -172,7 +172,7 @@ def features(opened: Workspace) -> str:
 
     cuts = {opened.split().cut, opened.dataset().end}
     rows = write_snapshots(opened.lake, opened.settings.features, cuts)
-    return f"{rows['users']:,} users and {rows['items']:,} items at {len(cuts)} moments"
+    return f"{rows['users']:,} users and {rows['items']:,} items at {len(cuts)} cutoffs"
 
 
 def materialize(opened: Workspace) -> str:

@@ -5,7 +5,7 @@
 
 A file of events grows by days, and an earlier day of it changes; some rows lack their item. After each
 delivery the job `landing` runs: from the file to the features, first in a calm home and then in one where its
-process is killed at a random moment of the time that the calm one took, and those of the runs that take its
+process is killed at a random point of the time that the calm one took, and those of the runs that take its
 place likewise, five times at most. In the end both homes must have the same rows in each table of the lake
 and of features, as often, and the same digests of validated days; the valid rows must be those that were
 delivered. Only killed runs may have failed, and the last run of each delivery must have succeeded.
@@ -86,7 +86,7 @@ class Kill(NamedTuple):
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--smoke", is_flag=True, help="One kill: shows that it runs.")
 @click.option("--kills", default=50, show_default=True, help="How often a run is killed.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the moments.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the times.")
 def main(smoke: bool, kills: int, seed: int) -> None:
     """Kill runs, and compare what they left with an undisturbed home."""
     os.environ.pop("DAGSTER_HOME", None)

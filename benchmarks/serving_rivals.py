@@ -1,4 +1,4 @@
-"""What the serving benchmark is compared with, each written as somebody would who needs it done."""
+"""What the serving benchmark is compared with, each written as a person would who needs it done."""
 
 from __future__ import annotations
 

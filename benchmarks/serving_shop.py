@@ -99,7 +99,7 @@ def fill_features(home: Path) -> None:
 
     settings, rng = Settings(home=home), np.random.default_rng(0)
     n = 4 * N_USERS
-    moments = np.sort(rng.integers(END - 5 * DAY, END, n))
+    timestamps = np.sort(rng.integers(END - 5 * DAY, END, n))
     rows = pa.table(
         {
             "event_id": [f"event-{number}" for number in range(n)],
@@ -107,12 +107,12 @@ def fill_features(home: Path) -> None:
             "item_id": [f"item-{number % 50:07d}" for number in range(n)],
             "event_type": ["purchase"] * n,
             "value": rng.integers(1, 400, n) / 4,
-            "occurred_at": pa.array(moments * 1_000_000, EVENTS.field("occurred_at").type),
+            "occurred_at": pa.array(timestamps * 1_000_000, EVENTS.field("occurred_at").type),
             "request_id": pa.nulls(n, pa.string()),
             "position": pa.nulls(n, pa.int32()),
         }
     )
-    lake, days = Lake(settings.lake), moments // DAY
+    lake, days = Lake(settings.lake), timestamps // DAY
     for day in np.unique(days):
         lake.write_day("events", day.astype("datetime64[D]").item(), rows.filter(pa.array(days == day)))
     first = (END - 5 * DAY) * 1_000_000

@@ -6,7 +6,7 @@
 
 Half of the faults are on Postgres, which is stopped now and then, at least once for a minute, and half on
 SQLite on a small disk of its own, which is full now and then. A page of metrics shows faults of many models,
-each for some seconds. Meanwhile the watch is killed with -9 at random moments, and the receiver answers 500
+each for some seconds. Meanwhile the watch is killed with -9 at random times, and the receiver answers 500
 or hangs for a while, at least once for five minutes. In the end every incident must have one trigger and one
 resolve at the receiver, each identity counted once, in that order. A small disk needs root.
 """
@@ -71,7 +71,7 @@ class Counts(NamedTuple):
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--faults", default=1_000, show_default=True, help="How many faults begin.")
 @click.option("--long/--no-long", default=True, help="Whether one outage lasts five minutes, one a minute.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the times.")
 def main(names: tuple[str, ...], smoke: bool, faults: int, seed: int, long: bool) -> None:
     """Count what kills and outages lose or double."""
     chosen = names or (("postgres",) if smoke else tuple(DATABASES))
@@ -81,7 +81,7 @@ def main(names: tuple[str, ...], smoke: bool, faults: int, seed: int, long: bool
         folder = tempfile.TemporaryDirectory(prefix="tastemaker-watch-")
         with folder as home, watched_page() as page, DATABASES[name](Path(home)) as (database, url):
             with WatchProcess(Path(home) / "disk" / "home", page, database_url=url) as watch:
-                outages = _moments(random.Random(seed), () if smoke or not long else LONG)
+                outages = _timestamps(random.Random(seed), () if smoke or not long else LONG)
                 events = disturb(page, watch, database, each, outages, random.Random(seed))
                 wait_for_the_end(page, url)
             counts = count(page, url)
@@ -193,7 +193,7 @@ def end_outage(page: WatchedPage, server: Database) -> None:
         server.start()
 
 
-def _moments(rng: random.Random, first: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+def _timestamps(rng: random.Random, first: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
     """Yield what is disturbed, and for how many seconds."""
     yield from first
     while True:

@@ -43,7 +43,7 @@ class CheckedRows(NamedTuple):
         ends = [self.first, self.last]
         if "occurred_at" in chunk.column_names and pa.types.is_timestamp(chunk["occurred_at"].type):
             ends += pc.min_max(chunk["occurred_at"]).as_py().values()
-        known = [moment for moment in ends if moment is not None]
+        known = [timestamp for timestamp in ends if timestamp is not None]
         return CheckedRows(self.rows + len(chunk), min(known, default=None), max(known, default=None))
 
     def __str__(self) -> str:

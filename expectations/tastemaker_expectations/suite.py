@@ -60,7 +60,7 @@ class Suite(NamedTuple):
 
     checks: tuple[Check, ...]
     measure: Callable[[pa.Table, datetime], Measures]
-    """The measures of a chunk's rows, at a moment."""
+    """The measures of a chunk's rows, as of a time."""
 
     def after(self, first: Suite) -> Suite:
         """Return a suite with the checks of `first`, then these."""
@@ -77,10 +77,10 @@ def length(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(pc.if_else(blank, 0, pc.binary_length(text)), 0)
 
 
-def seconds_since(times: pa.ChunkedArray, moment: datetime) -> pa.ChunkedArray:
-    """Return the seconds from a moment to each time; null where it is null."""
+def seconds_since(times: pa.ChunkedArray, timestamp: datetime) -> pa.ChunkedArray:
+    """Return the seconds from a start to each time; null where it is null."""
     microseconds = pc.cast(pc.cast(times, pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
-    return pc.divide(pc.subtract(microseconds, moment.timestamp() * 1e6), 1e6)
+    return pc.divide(pc.subtract(microseconds, timestamp.timestamp() * 1e6), 1e6)
 
 
 def flag(chunk: pa.Table, name: str) -> pa.ChunkedArray:

@@ -56,7 +56,7 @@ def step_failures(instance: dg.DagsterInstance, run_id: str) -> list[StepFailure
         instance: The instance that keeps the run.
         run_id: The run.
     """
-    failed, going_on, ending = [], {}, ""
+    failed, running, ending = [], {}, ""
     for entry in instance.all_logs(run_id, of_type=EVENTS):
         event = entry.get_dagster_event()
         if event.event_type == dg.DagsterEventType.RUN_FAILURE:
@@ -65,8 +65,8 @@ def step_failures(instance: dg.DagsterInstance, run_id: str) -> list[StepFailure
         name = str(event.step_key).replace("__", "/")
         if event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failed.append(StepFailure(name, failure_reason(event.step_failure_data)))
-        going_on[name] = event.event_type == dg.DagsterEventType.STEP_START
-    interrupted = [StepFailure(name, ending) for name, is_going_on in going_on.items() if is_going_on]
+        running[name] = event.event_type == dg.DagsterEventType.STEP_START
+    interrupted = [StepFailure(name, ending) for name, is_running in running.items() if is_running]
     return failed or interrupted or [StepFailure("", ending)]
 
 
@@ -109,7 +109,7 @@ def is_to_be_reported(record: dg.RunRecord, now: datetime) -> bool:
 
     Args:
         record: The run.
-        now: The time; what becomes of a run is known a moment after it failed.
+        now: The time; what becomes of a run is known shortly after it failed.
     """
     run = record.dagster_run
     if run.status != dg.DagsterRunStatus.FAILURE or run.tags.get(ATTENDED_TAG) == "true":

@@ -35,7 +35,7 @@ ADDRESSES = {
     "/requests/{request_id}": f"/requests/{0:032x}",
 }
 """An address of each page whose path has a part that changes."""
-LONG = "a-very-long-name-of-a-model-that-somebody-chose-without-thinking-of-tables" + "-x" * 30
+LONG = "a-very-long-name-of-a-model-that-a-person-chose-without-thinking-of-tables" + "-x" * 30
 
 
 @pytest.fixture(scope="module")

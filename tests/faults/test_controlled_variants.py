@@ -1,7 +1,7 @@
 """Harm to the services and the plan of a real controller with two workers, while users ask for lists.
 
 Control is a pinned service that the controller starts; the variant is a process of the test, which is up
-again within a moment after each kill. All tests have the same server, which takes seconds to start.
+again shortly after each kill. All tests have the same server, which takes seconds to start.
 """
 
 from __future__ import annotations

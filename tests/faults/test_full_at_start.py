@@ -36,14 +36,14 @@ def no_file(spool: Path) -> Path:
     return spool
 
 
-def no_room_beside_it(spool: Path) -> Path:
+def without_room_beside_it(spool: Path) -> Path:
     """What was logged is there; what SQLite needs beside it to write more is not."""
     with Spool(spool) as before:
         before.append(click("before")).result()
     return spool
 
 
-FULL = [no_folder, no_file, no_room_beside_it]
+FULL = [no_folder, no_file, without_room_beside_it]
 
 
 @pytest.mark.parametrize("full", FULL)
@@ -63,7 +63,7 @@ def test_a_spool_without_room_for_its_file_keeps_what_is_offered_until_there_is(
         visited_service.until(lambda: spool.trouble is None, "the spool is not opened")
         assert spool.append(click("sent")).result(30) == (1, 0)
         assert spool.counts == (11, 0, 1)
-    events = 1 + (full is no_room_beside_it)
+    events = 1 + (full is without_room_beside_it)
     assert drain(folder, Lake(small_disk.parent / "lake")) == Drained(10, 20, events)
 
 

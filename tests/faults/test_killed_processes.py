@@ -123,7 +123,7 @@ def test_a_killed_worker_is_replaced_and_fails_no_request_but_those_that_it_had(
             served = [len(caller.statuses) for caller in callers]
             visited_service.until(
                 lambda: all(len(one.statuses) > n + 20 for one, n in zip(callers, served, strict=True)),
-                "somebody is answered no more",
+                "a caller is answered no more",
             )
         visited_service.until(
             lambda: "in the place of" in server.log.read_text(), "the worker does not say it"
@@ -146,14 +146,14 @@ def test_workers_that_end_before_they_serve_are_not_started_without_a_pause(home
         shutil.rmtree(home / "artifacts")
         server.children()[0].kill()
         visited_service.until(lambda: server.log.read_text().count(REPLACED) >= 3, "none is started again")
-        moments = [
+        timestamps = [
             datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
             for line in server.log.read_text().splitlines()
             if REPLACED in line
         ]
         assert degraded(server) == ["workers: 1 of 2 workers ended and restarted"]
         assert server.client.post("/recommend", json={"user_id": "user-01"}).json()["stage"] == "model"
-    assert moments[2] - moments[1] > 1, "one that failed at once is followed by a pause"
+    assert timestamps[2] - timestamps[1] > 1, "one that failed at once is followed by a pause"
 
 
 def test_a_server_that_is_asked_to_end_says_nothing_of_killed_workers(home: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_second_run_does_nothing_again(finished: tuple[Workspace, Outcome]) ->
     assert outcome.steps["landed_events"].facts["days_read"] == 0
 
 
-def test_a_run_that_failed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_run_that_failed_continues_where_it_stopped(tmp_path: Path) -> None:
     settings = small_shop.settings(tmp_path / "home", models={"trending": {"half_life_days": -1}})
     select_ = "+key:backtests/popularity or +key:backtests/trending"
     failed = run(settings, select=select_)

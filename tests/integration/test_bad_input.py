@@ -95,7 +95,7 @@ def write_events(home: Path, events: Iterator[tuple[str, str, datetime]], *more:
 
 
 def visits(users: list[str], items: list[str], days: int = 40) -> Iterator[tuple[str, str, datetime]]:
-    """One event a user and day."""
+    """One event per user and day."""
     for day in range(days):
         for n, user in enumerate(users):
             yield user, items[(7 * day + 3 * n) % len(items)], START + timedelta(days=day, minutes=n)

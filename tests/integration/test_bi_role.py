@@ -119,7 +119,7 @@ def test_rights_by_another_way_are_an_error_that_names_them(
     assert "revoke" in str(caught.value.fix)
 
 
-def test_an_owner_who_is_no_superuser_may_run_it_twice(postgres_server: str) -> None:
+def test_an_owner_who_is_not_a_superuser_may_run_it_twice(postgres_server: str) -> None:
     server = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with server.connect() as connection:
         connection.execute(text("CREATE ROLE owning LOGIN CREATEROLE"))

@@ -90,7 +90,7 @@ def test_the_described_views_are_those_of_the_database(engine: Engine) -> None:
 
 
 def test_every_view_has_rows_of_the_described_types(filled: Engine) -> None:
-    kinds = {"Date": date, "Boolean": bool, "Moment": datetime}
+    kinds = {"Date": date, "Boolean": bool, "UtcDateTime": datetime}
     for name, view in views.tables.items():
         rows = read(filled, name)
         assert rows, name

@@ -135,7 +135,7 @@ def test_two_runs_at_once_come_to_what_one_does(tmp_path: Path, undisturbed: dic
     assert figures(settings) == undisturbed
 
 
-def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_a_run_that_is_killed_continues_where_it_stopped(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     settings = small_shop.settings(tmp_path / "home")
     process = commands.start(settings.home, "tastemaker", "run", "--select", SELECT)
     assert process.stdout is not None

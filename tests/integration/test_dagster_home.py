@@ -1,4 +1,4 @@
-"""Dagster's own commands see the runs of `tastemaker run`, and report nothing to anybody."""
+"""Dagster's own commands see the runs of `tastemaker run`, and report nothing to other hosts."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_tables_whose_ids_do_not_meet_are_a_warning_with_both_sides() -> None:
     assert (found["sections"]["ids"]["items"]["in both"], found["warnings"]) == (8, [])
 
 
-def test_ids_that_meet_are_no_warning_and_a_list_of_other_things_is() -> None:
+def test_ids_that_meet_are_not_a_warning_and_a_list_of_other_things_is() -> None:
     write_catalogue([f"{n}.0" for n in range(8)])
     assert json.loads(checked("--json").stdout)["warnings"] == []
     write_catalogue([*map(str, range(8)), *(f"other{n}" for n in range(9))])

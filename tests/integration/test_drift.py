@@ -36,10 +36,17 @@ pytestmark = pytest.mark.filterwarnings(
 def serve(home: Path, version: str, shown: list[tuple[str, list[str], datetime]]) -> None:
     """Log answers as a service would, and drain them."""
     spool = Spool(home / "spool")
-    for number, (user_id, item_ids, moment) in enumerate(shown):
+    for number, (user_id, item_ids, timestamp) in enumerate(shown):
         items = [Item(item_id, 0.0, 1.0) for item_id in item_ids]
         record = Record(
-            f"{version}-{number}", moment.timestamp(), user_id, len(items), "popularity", version, items, 0.5
+            f"{version}-{number}",
+            timestamp.timestamp(),
+            user_id,
+            len(items),
+            "popularity",
+            version,
+            items,
+            0.5,
         )
         spool.offer(record)
     spool.close()
@@ -123,8 +130,8 @@ def test_days_without_any_data_do_not_count_as_time_since_the_last_visit(
     best = [f"item-{number:02d}" for number in range(10)]
     recency = []
     for days in (0, 100):
-        moment = START + timedelta(days=DAYS + days, hours=12)
-        serve(home, version.id, [(user, best, moment) for user in users])
+        timestamp = START + timedelta(days=DAYS + days, hours=12)
+        serve(home, version.id, [(user, best, timestamp) for user in users])
         columns = report_on(home, version).summary["columns"]
         recency.append(next(one for one in columns if one["column"] == "user_recency_days")["current"])
         for path in (home / "lake" / "requests").glob("day=*/*.parquet"):

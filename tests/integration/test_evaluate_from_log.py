@@ -40,12 +40,12 @@ def answered(version: Version, n: int, rng: np.random.Generator) -> list[Record]
     predictor = Predictor(load_version(version.folder))
     records = []
     for number in range(n):
-        moment = (AFTER + timedelta(seconds=60 * number)).timestamp()
+        timestamp = (AFTER + timedelta(seconds=60 * number)).timestamp()
         request_id = rng.bytes(16).hex()
         asked = Request(user_id=f"user-{number}", k=K)
-        answer = predictor.recommend([InferenceRequest(asked, request_id, moment)])[0].answer
+        answer = predictor.recommend([InferenceRequest(asked, request_id, timestamp)])[0].answer
         records.append(
-            Record(request_id, moment, asked.user_id, K, answer.model, answer.version, answer.items, 1.0)
+            Record(request_id, timestamp, asked.user_id, K, answer.model, answer.version, answer.items, 1.0)
         )
     return records
 

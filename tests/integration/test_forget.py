@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's
 
 WHO, OTHER = "user-07", "user-08"
 TRANSIENT = {".db-wal", ".db-shm"}
-"""SQLite makes them while somebody reads."""
+"""SQLite makes them while a process reads."""
 
 
 def run(settings: Settings, *words: str) -> Result:

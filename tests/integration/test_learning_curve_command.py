@@ -34,7 +34,7 @@ def stored(home: Path) -> dict[str, Any]:
         return {row.id: row.created_at for row in connection.execute(columns)}
 
 
-def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
+def test_killed_it_continues_and_does_no_point_twice(home: Path) -> None:
     words = ("tastemaker", "learning-curve", "bought_again", "trending", "--weeks", "2")
     killed = commands.start(home, *words)
     assert killed.stderr is not None

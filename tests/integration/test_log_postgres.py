@@ -194,7 +194,7 @@ def test_the_error_for_an_unavailable_database_has_no_password(tmp_path: Path) -
     assert pending.records == [click(1)]
 
 
-def test_a_run_goes_on_with_what_it_has_while_the_database_is_away(tmp_path: Path) -> None:
+def test_a_run_continues_with_what_it_has_while_the_database_is_away(tmp_path: Path) -> None:
     fill(tmp_path / "spool", [click(1)])
     settings = settings_of(tmp_path, "postgresql://shop:secret@127.0.0.1:1/logs")
     outcome = run(settings, select="served_requests")
@@ -202,7 +202,7 @@ def test_a_run_goes_on_with_what_it_has_while_the_database_is_away(tmp_path: Pat
     assert "127.0.0.1:1/logs can't be used" in outcome.steps["served_requests"].facts["away"]
 
 
-def test_following_goes_on_until_it_is_stopped(
+def test_following_continues_until_it_is_stopped(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tastemaker.event_log.shipping.POLL_SECONDS", 0.01)

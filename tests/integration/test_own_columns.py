@@ -47,7 +47,7 @@ def segment(user: int) -> str:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everyone has bought the best seller. Then the golden buy it again, and the others what few have."""
+    """All users have bought the best seller. Then the golden buy it again, and the others what few have."""
     orders, customers = ["customer,sku,ordered"], ["customer,segment,age,Ta;rif,e-mail"]
     for user in range(N_USERS):
         bought = [("best seller", 0), (f"rare {user % 7}", 1)]

@@ -26,9 +26,9 @@ from tastemaker.monitoring.drift_sides import SIDES
 from tastemaker.problem import Guardrail
 from tastemaker.stats.bootstrap import Difference, Interval
 
-LONG = "a_model_whose_name_goes_on_" * 3
+LONG = "a_model_whose_name_proceeds_" * 3
 NAMES = ["popularity", "random", LONG, "一个名字很长的推荐模型" * 4, '<script>alert("x")</script>', "ease"]
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+TIMESTAMP = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def leaderboard(folder: Path) -> Path:
@@ -38,7 +38,7 @@ def leaderboard(folder: Path) -> Path:
         guardrails=[Guardrail(metric="coverage", at_least=0.9)],
         ages=["1-5", "6-20", "21-99", "100+", "x" * 80],
     )
-    failed = Failure("broken", f"ValueError: {LONG}\n  in <module> of {LONG}", MOMENT)
+    failed = Failure("broken", f"ValueError: {LONG}\n  in <module> of {LONG}", TIMESTAMP)
     board = replace(board, failures=(failed,))
     board.write_html(folder / "leaderboard.html")
     return folder / "leaderboard.html"
@@ -53,8 +53,8 @@ def curve(folder: Path) -> Path:
         )
         weeks = tuple(Week(7 * at, Difference(0.01 * at, 0.0, 0.02 * at, 50), 0.3, 0.2) for at in range(3))
         stale = Staleness(
-            "shop", name, {}, "0", "ndcg", MOMENT, Interval(0.2, 0.1, 0.3), Interval(0.01, 0.0, 0.02), weeks,
-            MOMENT,
+            "shop", name, {}, "0", "ndcg", TIMESTAMP, Interval(0.2, 0.1, 0.3), Interval(0.01, 0.0, 0.02),
+            weeks, TIMESTAMP,
         )  # fmt: skip
         found.append(report.Curves(LearningCurve(name, "ndcg", 10, points), stale))
     report.draw(found, folder / "curve.png")
@@ -102,7 +102,7 @@ def drift(folder: Path) -> Path:
     page = folder / "drift #1 & more.html"
     details = "histograms #1.html"
     (folder / details).write_text("<html><head><title>Histograms</title></head><body></body></html>")
-    page.write_text(drift_page.render(f"Drift report: {LONG}", summary, MOMENT, {"users": details}))
+    page.write_text(drift_page.render(f"Drift report: {LONG}", summary, TIMESTAMP, {"users": details}))
     assert quote(details) in page.read_text()
     return page
 
@@ -126,7 +126,7 @@ def data_quality(folder: Path) -> Path:
     details = "rows #1.html"
     (folder / details).write_text("<html><head><title>Rows</title></head><body></body></html>")
     page = folder / "data_quality.html"
-    page.write_text(data_quality_page.render(f"Data quality: {LONG}", summary, MOMENT, details))
+    page.write_text(data_quality_page.render(f"Data quality: {LONG}", summary, TIMESTAMP, details))
     return page
 
 
@@ -145,7 +145,7 @@ def ranking(folder: Path) -> Path:
     (folder / details).write_text("<html><head><title>Ranking</title></head><body></body></html>")
     page = folder / "ranking.html"
     title = f"Recommendation quality: {LONG}"
-    page.write_text(ranking_report_page.render(title, summary, MOMENT, details))
+    page.write_text(ranking_report_page.render(title, summary, TIMESTAMP, details))
     return page
 
 

@@ -131,9 +131,9 @@ def test_a_foreign_recommender_of_forty_lines_is_on_every_page(board: Board) -> 
     assert "x_queries" in foreign
 
 
-def of_day(board: Board, moment: datetime) -> dict[str, float]:
+def of_day(board: Board, timestamp: datetime) -> dict[str, float]:
     """The platform's own figures of the foreign model on a day."""
-    start_of_day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    start_of_day = timestamp.replace(hour=0, minute=0, second=0, microsecond=0)
     columns = measurements.c
     query = select(columns.metric, columns.value).where(
         columns.source == "tastemaker", columns.model == "shop_search", columns.version == "7",

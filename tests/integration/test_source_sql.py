@@ -153,7 +153,7 @@ def test_a_file_of_sqlite_that_is_missing_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_colon_in_a_select_is_no_parameter(tmp_path: Path) -> None:
+def test_a_colon_in_a_select_is_not_a_parameter(tmp_path: Path) -> None:
     _shop(tmp_path / "shop.db")
     query = "SELECT * FROM orders WHERE user_id LIKE ':%' OR user_id LIKE 'u:1' -- :all"
     source = open_source(SourceSettings(name="sql", url=f"sqlite:///{tmp_path / 'shop.db'}", events=query))

@@ -69,7 +69,7 @@ def test_a_file_of_any_name_is_checked(name: str, tmp_path: Path) -> None:
 
 def test_what_a_check_says_has_no_password() -> None:
     with pytest.raises(TastemakerError) as caught:
-        check("postgresql+psycopg2://somebody:s3cret@127.0.0.1:1/nowhere")
+        check("postgresql+psycopg2://someuser:s3cret@127.0.0.1:1/nowhere")
     assert "s3cret" not in str(caught.value)
 
 
@@ -170,12 +170,12 @@ def test_without_alembic_a_migrated_database_opens_and_another_is_refused(
 def test_times_come_back_in_utc(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     version = registered_versions.add(Registry(engine, tmp_path))
-    moment = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
+    timestamp = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
     row = {"problem": "shop", "version_id": version.id, "action": "promote", "forced": False, "reason": ""}
     with engine.begin() as connection:
-        connection.execute(insert(promotions).values(at=moment, **row))
+        connection.execute(insert(promotions).values(at=timestamp, **row))
         found = connection.execute(select(promotions.c.at)).scalar_one()
-        assert found == moment
+        assert found == timestamp
         assert found.tzinfo is UTC
         with pytest.raises(StatementError, match="no time zone"):
             connection.execute(update(promotions).values(at=datetime(2026, 5, 1)))

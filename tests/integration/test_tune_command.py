@@ -47,7 +47,7 @@ def until(process: subprocess.Popen[str], line_starts: str) -> list[str]:
     raise AssertionError(f"it ended before {line_starts!r}: {said}")
 
 
-def test_killed_it_goes_on_and_loses_no_trial(home: Path, tmp_path: Path) -> None:
+def test_killed_it_continues_and_loses_no_trial(home: Path, tmp_path: Path) -> None:
     killed = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "200")
     with ended(killed):
         said = until(killed, "4 of 200")

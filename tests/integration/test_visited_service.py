@@ -30,7 +30,7 @@ def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> Non
         visited_service.served(home, version) as service,
         visited_service.visiting(home, service, *words) as visits,
     ):
-        visits.go_on(60)
+        visits.proceed(60)
         summary = visits.end()
     assert {"/recommend", "/session", "/feedback"} <= summary["statuses"].keys()
     assert summary["failed"] == summary["events_abandoned"] == 0

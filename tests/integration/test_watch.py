@@ -78,7 +78,7 @@ def test_a_fault_is_one_trigger_and_one_resolve(page: WatchedPage, tmp_path: Pat
         assert "Traceback" not in watch.log()
 
 
-def test_kills_at_random_moments_lose_and_double_nothing(page: WatchedPage, tmp_path: Path) -> None:
+def test_kills_at_random_times_lose_and_double_nothing(page: WatchedPage, tmp_path: Path) -> None:
     rng = random.Random(os.environ.get("SEED", "7"))
     url = f"sqlite:///{tmp_path / 'home' / 'tastemaker.db'}"
     faults = 0

@@ -1,4 +1,4 @@
-"""A real browser for tests, which tells which addresses pages asked for.
+"""A real browser for tests, which records which addresses pages asked for.
 
 Where chromium is not installed (Debian: apt-get install chromium) the test skips with that reason, and fails
 in CI. Names of other hosts lead nowhere in it: a page that asks for one is found out, and nothing leaves.

@@ -160,8 +160,8 @@ class UnitTruth:
                 at = min(one.occurred_at, one.received_at)
                 delay = one.received_at - at
                 yield TrueEvent(at, user, one.item_id, one.event_type, one.value, one.request_id, delay)
-        for user, moment, kind in world.visits:
-            yield TrueEvent(moment.timestamp(), user, "i00", kind, 1.0, None)
+        for user, timestamp, kind in world.visits:
+            yield TrueEvent(timestamp.timestamp(), user, "i00", kind, 1.0, None)
 
     def _until(self) -> float:
         """Return until when each type has arrived, from a source and from callers."""

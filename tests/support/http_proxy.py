@@ -67,7 +67,7 @@ def http_proxy(leads_to: int, login: str | None = None) -> Iterator[HttpProxy]:
 
     Args:
         leads_to: The port that it connects to, whichever host it is asked for.
-        login: What follows Basic in Proxy-Authorization; None: everyone may use it.
+        login: What follows Basic in Proxy-Authorization; None: all may use it.
     """
     proxy = HttpProxy(leads_to, login)
     thread = Thread(target=proxy.serve, daemon=True)

@@ -57,9 +57,9 @@ def bought(
 ) -> FeedbackRecord:
     """A purchase of an item of a list, so many seconds after it was shown."""
     came = after if came_after is None else came_after
-    moment = of.occurred_at
+    timestamp = of.occurred_at
     return FeedbackRecord(
-        name, item, "purchase", 1.0, moment + after, moment + came, request_id=of.request_id
+        name, item, "purchase", 1.0, timestamp + after, timestamp + came, request_id=of.request_id
     )
 
 

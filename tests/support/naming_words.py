@@ -31,9 +31,16 @@ FOLDERS = (
     *("platform", "tests"),
 )
 """Beside the files at the top."""
-SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".template", ".ipynb", ".html", ".css", ".conf", ".env"}
+SUFFIXES = {
+    *(".py", ".md", ".yaml", ".yml", ".toml", ".template", ".ipynb", ".html", ".css", ".js", ".svg", ".json"),
+    *(".conf", ".env", ".txt"),
+}
+NAMES = {"Makefile", ".importlinter", "run", "nightly"}
+"""Files without a suffix."""
 
 _BETWEEN_PARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
+_SPACE = re.compile(r" |\\s")
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])_(?=[a-z])")
 
 
 class Finding(NamedTuple):
@@ -56,12 +63,13 @@ class Text(NamedTuple):
     """A text in lower case, in the two forms that are searched; lines end at the same places."""
 
     prose: str
+    """With names in lower case in words: `made_at` as `made at`, `NO_ITEM` as `no_item`."""
     parts: str
     """With identifiers in parts: `made_at` and `MadeAt` as `made at`."""
 
     @classmethod
     def of(cls, text: str) -> Self:
-        return cls(text.lower(), _BETWEEN_PARTS.sub(" ", text).lower())
+        return cls(_BETWEEN_WORDS.sub(" ", text).lower(), _BETWEEN_PARTS.sub(" ", text).lower())
 
 
 class Word(NamedTuple):
@@ -76,7 +84,7 @@ class Word(NamedTuple):
     def search(self, text: Text) -> Iterator[tuple[int, str]]:
         """Yield the line, from 1, and the wording of each use that no exception allows."""
         searched = text.prose if " " in self.pattern else text.parts
-        expression = rf"\b(?:{self.pattern})\b".replace(" ", r"\s+(?:# )?")
+        expression = _SPACE.sub(lambda _: r"\s+(?:# )?", rf"\b(?:{self.pattern})\b")
         allowed = [
             place.span()
             for phrase in self.exceptions
@@ -138,7 +146,7 @@ def files(root: Path = ROOT) -> list[Path]:
         for place, folders, names in os.walk(root / folder):
             folders[:] = [name for name in folders if not name.startswith((".", "__"))]
             found += [Path(place, name) for name in names]
-    return sorted(path for path in found if path.suffix in SUFFIXES)
+    return sorted(path for path in found if path.suffix in SUFFIXES or path.name in NAMES)
 
 
 if __name__ == "__main__":

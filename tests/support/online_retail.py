@@ -17,7 +17,7 @@ SMALL = ShopConfig(n_users=300, n_items=600, n_days=60, events_per_day=200)
 
 
 def purchases(path: Path) -> TrainingData:
-    """What the known customers of UCI Online Retail bought, a line an event, in the order of their times."""
+    """What the known customers of UCI Online Retail bought, a line per event, in the order of their times."""
     with duckdb.connect() as connection:
         rows = connection.execute(
             "SELECT CustomerID::VARCHAR, StockCode, epoch(InvoiceDate)::BIGINT AS time FROM read_parquet(?) "

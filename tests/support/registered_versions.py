@@ -115,7 +115,7 @@ def put_backtest(
     config: dict[str, Any] | None = None,
     age_days: int = 0,
 ) -> str:
-    """Store a backtest with one figure a user; returns its id."""
+    """Store a backtest with one figure per user; returns its id."""
     identity = f"{model}-{metric}-{data_hash[:4]}-{age_days}"
     path = f"backtests/{identity}.npz"
     figures = np.asarray(values, np.float64)

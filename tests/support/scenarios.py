@@ -61,11 +61,11 @@ def killed(home: Path, kills: int) -> Survived:
         visited_service.visiting(home, service, *words, *faults) as visits,
     ):
         for _ in range(kills):
-            visits.go_on()
+            visits.proceed()
             time.sleep(rng.random() * 0.3)
             service.kill()
             recovery.append(_seconds(service.wait))
-        visits.go_on()
+        visits.proceed()
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
 
@@ -81,7 +81,7 @@ def supervised(home: Path) -> Survived:
     ):
         service.kill()
         recovery = _seconds(service.wait)
-        visits.go_on()
+        visits.proceed()
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery])
 
@@ -106,7 +106,7 @@ def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived,
         processes = [shipping.enter_context(_shipping(home, {}, eager)) for _ in range(shippers)]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            visits.go_on()
+            visits.proceed()
             degraded.append(service.get("/readyz").json()["degraded"])
             time.sleep(0.2)
         assert [process.poll() for process in processes] == [None] * shippers, "a shipper gave up"
@@ -135,7 +135,7 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
         time.sleep(seconds)
         (spool / "ballast").unlink()
         recovery = _seconds_until(lambda: _send_feedback(service, next(sent)).status_code == 200)
-        visits.go_on(5)
+        visits.proceed(5)
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages
 
@@ -184,7 +184,7 @@ def clock_jumps(home: Path) -> Survived:
         for ahead in (-HOUR, 25 * HOUR, -49 * HOUR, 0.0):
             with clock.open("r+b") as file:
                 file.write(struct.pack("d", ahead))
-            recovery.append(_seconds(lambda: visits.go_on(4)))
+            recovery.append(_seconds(lambda: visits.proceed(4)))
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
 
@@ -223,7 +223,7 @@ def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
             with server.frozen():
                 _go_on_for(visits, seconds)
             recovery.append(_seconds_until(reads))
-            visits.go_on()
+            visits.proceed()
             summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
 
@@ -248,7 +248,7 @@ def postgres_away(home: Path, seconds: float, *, rate: int = 30) -> Survived:
                 _go_on_for(visits, seconds)
                 assert shipper.poll() is None, "the shipper gave up"
                 server.start()
-                visits.go_on()
+                visits.proceed()
                 recovery = _seconds(
                     lambda: visited_service.until(lambda: _shipped(url) > before, "nothing is shipped")
                 )
@@ -261,7 +261,7 @@ def _go_on_for(visits: visited_service.Visits, seconds: float) -> None:
     """So long, while users continue to be served."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        visits.go_on()
+        visits.proceed()
         time.sleep(1)
 
 

@@ -38,7 +38,7 @@ def events(n: int = 600, seed: int = 0) -> pa.Table:
     """Purchases in which item-00 is most popular, then item-01, and so on."""
     rng = np.random.default_rng(seed)
     items = np.minimum(rng.geometric(0.15, n) - 1, N_ITEMS - 1)
-    moments = np.sort(rng.uniform(0, DAYS * 86_400, n))
+    timestamps = np.sort(rng.uniform(0, DAYS * 86_400, n))
     return pa.table(
         {
             "event_id": [f"event-{number}" for number in range(n)],
@@ -46,7 +46,7 @@ def events(n: int = 600, seed: int = 0) -> pa.Table:
             "item_id": [f"item-{number:02d}" for number in items],
             "event_type": ["purchase"] * n,
             "value": rng.uniform(1, 20, n),
-            "occurred_at": [START + timedelta(seconds=float(moment)) for moment in moments],
+            "occurred_at": [START + timedelta(seconds=float(timestamp)) for timestamp in timestamps],
             "request_id": pa.nulls(n, pa.string()),
             "position": pa.nulls(n, pa.int32()),
         },

@@ -77,7 +77,7 @@ def settings(home: Path, **overrides: Any) -> Settings:
 
 
 def environment(home: Path, config: ShopConfig = CONFIG) -> dict[str, str]:
-    """What tells a process about this home and its shop."""
+    """What informs a process about this home and its shop."""
     options = config.model_dump(mode="json", exclude_defaults=True)
     return {
         "TASTEMAKER_HOME": str(home),

@@ -137,15 +137,15 @@ class Visits:
             self._read += len(lines + end)
         return self._acknowledged
 
-    def go_on(self, times: int = 1) -> None:
+    def proceed(self, times: int = 1) -> None:
         """Wait until the service has acknowledged something from now on."""
         enough = self.acknowledged() + times
 
-        def goes_on() -> bool:
+        def proceeds() -> bool:
             assert self._process.poll() is None, f"the visits ended: {self._process.communicate()}"
             return self.acknowledged() >= enough
 
-        until(goes_on, "nothing is acknowledged any more", log=self._log)
+        until(proceeds, "nothing is acknowledged any more", log=self._log)
 
     def end(self) -> dict[str, Any]:
         """Stop new visits, wait for the running ones, and return the summary."""
@@ -172,7 +172,7 @@ def visiting(
     )
     visits = Visits(process, ledger, service.log)
     with ended(process):
-        visits.go_on()
+        visits.proceed()
         yield visits
 
 

@@ -16,7 +16,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
     Args:
         factory: pytest's.
-        name: What tells it from others.
+        name: What distinguishes it from others.
         make: Makes the folder, which is not there.
     """
     own = factory.getbasetemp()

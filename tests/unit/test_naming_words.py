@@ -12,10 +12,11 @@ PAGE = ROOT / "docs/dev/naming.md"
 TEXTS: dict[str, tuple[str, list[str]]] = {
     "a word": ("What it was told.", ["told"]),
     "a part in snake case": ("def land_told_events(): ...", ["told"]),
-    "a part in camel case": ("class LawBroken(Error): ...", ["law broken"]),
+    "a part in camel case": ("class LawBroken(Error): ...", ["law"]),
     "a capitalized constant": ("PATIENCE_SECONDS = 3", ["patience"]),
     "an ending": ("judged, judging and judgement", ["judged", "judging", "judgement"]),
     "two words": ("It goes on.", ["goes on"]),
+    "two words in a name": ("def test_it_goes_on(): ...", ["goes on"]),
     "two words across lines": ("It waits for\n    ever.", ["for ever"]),
     "two words across lines of a comment": ("# It waits for\n# ever.", ["for ever"]),
     "an inverted no": ("x is no number", ["is no number"]),
@@ -26,6 +27,10 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     "a constant after is": ("if item is NO_ITEM: ...", []),
     "a library's own method": ("self._study.tell(number)", []),
     "a law of mathematics": ("the laws of large numbers", []),
+    "a verb": ("It tells the model.", ["tells"]),
+    "things that are alike": ("They can't tell these two apart.", []),
+    "a point in time": ("At this moment", ["moment"]),
+    "a moment of statistics": ("their second moments agree", []),
     "punctuation": ("quotation marks", []),
     "once a day": ("one request a day", []),
 }
@@ -74,6 +79,8 @@ def test_all_kinds_of_files_are_read() -> None:
         ),
         *("pipelines/tastemaker_pipelines/definitions.py", "tests/unit/test_naming_words.py"),
         *("expectations/tastemaker_expectations/gate.py", "benchmarks/serving.py"),
+        *("Makefile", ".importlinter", ".ci/run", "platform/tastemaker/dashboard/static/dashboard.js"),
+        *("deploy/grafana/service.json", "docs/images/automation.svg"),
     }
     assert wanted <= names
     assert not any(".venv" in name or "__pycache__" in name for name in names)

@@ -65,7 +65,7 @@ def test_a_file_that_is_not_toml_is_reported_with_its_place(elsewhere: Path) -> 
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_byte_order_mark_is_no_mistake(elsewhere: Path, encoding: str) -> None:
+def test_a_byte_order_mark_is_not_a_mistake(elsewhere: Path, encoding: str) -> None:
     (elsewhere / "tastemaker.toml").write_text("seed = 7\n", encoding)
     assert load_settings().seed == 7
 

@@ -44,7 +44,7 @@ class GaussianBandit(Recommender[ConfigT]):
 
     A missing context (or value) counts as 0. C is kept in full, and its upper triangle once more in float32,
     side by side, so that all arms' variances are one product with the triangle of x xᵀ.
-    Memory: 12 (d + 1)² bytes an arm.
+    Memory: 12 (d + 1)² bytes per arm.
     """
 
     state = ("mean", "covariance", "prior_mean", "prior_precision", "clock", "learned")
@@ -219,9 +219,9 @@ class GaussianBandit(Recommender[ConfigT]):
         if passed:
             left, prior = fade(np.int64(passed)), np.diag(self.prior_precision)
             precision = np.linalg.inv(self.covariance)
-            moment = np.einsum("ijk,ik->ij", precision, self.mean) * left
-            moment[:, 0] += (1 - left) * self.prior_precision[0] * self.prior_mean
+            weighted = np.einsum("ijk,ik->ij", precision, self.mean) * left
+            weighted[:, 0] += (1 - left) * self.prior_precision[0] * self.prior_mean
             self.covariance = np.asarray(np.linalg.inv(prior + left * (precision - prior)), np.float64)
-            self.mean = np.einsum("ijk,ik->ij", self.covariance, moment)
+            self.mean = np.einsum("ijk,ik->ij", self.covariance, weighted)
             self._refresh(np.arange(len(self.mean)))
         return fade(newest - ticks)

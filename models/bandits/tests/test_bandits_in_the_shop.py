@@ -1,4 +1,4 @@
-"""What bandits lose in the simulated shop, against random lists, what sells best, and somebody who knows."""
+"""What bandits lose in the simulated shop, against random lists, what sells best, and the truth."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_who_knows_the_tastes_loses_nothing(reward: Any) -> None:
 
 
 @pytest.mark.parametrize("model", [Random(), Popularity()], ids=lambda model: model.name)
-def test_who_learns_nothing_loses_as_much_for_ever(room: Showroom, model: Recommender[Any]) -> None:
+def test_who_learns_nothing_loses_as_much_without_end(room: Showroom, model: Recommender[Any]) -> None:
     """A straight line: no point of it is off by more than 3 % of the whole."""
     regret = lost(room, model)
     straight = regret[-1] * np.arange(1, REQUESTS + 1) / REQUESTS

@@ -127,12 +127,12 @@ def brute(scores: Normal, arms: NDArray[np.int64], k: int) -> Float64:
     beyond = norm.sf(x, scores.centre[:, None], scores.spread[:, None])
     table = np.empty((len(arms), k))
     for row, i in enumerate(arms):
-        law = np.zeros((k, len(x)))
-        law[0] = 1
+        pmf = np.zeros((k, len(x)))
+        pmf[0] = 1
         for chance in np.delete(beyond, i, axis=0):
-            law[1:], law[0] = law[1:] * (1 - chance) + law[:-1] * chance, law[0] * (1 - chance)
+            pmf[1:], pmf[0] = pmf[1:] * (1 - chance) + pmf[:-1] * chance, pmf[0] * (1 - chance)
         density = norm.pdf(x, scores.centre[i], scores.spread[i])
-        table[row] = np.trapezoid(density * law, x, axis=1)
+        table[row] = np.trapezoid(density * pmf, x, axis=1)
     return table
 
 
@@ -178,11 +178,11 @@ def test_generating_functions_give_back_the_distribution(k: int) -> None:
     likely, unlikely = np.array([0.0, 1.0, 0.3, 0.5, 0.97]), rng.uniform(0, 0.12, 40)
     odds = unlikely / (1 - unlikely)
     sums = np.array([[(odds**r).sum()] for r in range(1, ORDERS + 1)])
-    law = np.ones(1)
+    pmf = np.ones(1)
     for chance in (*likely, *unlikely):
-        law = np.convolve(law, [1 - chance, chance])
+        pmf = np.convolve(pmf, [1 - chance, chance])
     values = circle(k).factors(likely).prod(axis=0) * circle(k).from_power_sums(sums)
-    np.testing.assert_allclose((values @ circle(k).inverse).real[0], law[:k], atol=1e-9)
+    np.testing.assert_allclose((values @ circle(k).inverse).real[0], pmf[:k], atol=1e-9)
 
 
 def test_cached_integral_removes_items_exactly() -> None:

@@ -43,7 +43,7 @@ def data() -> TrainingData:
     )
 
 
-def everyone(data: TrainingData) -> Batch:
+def all_users(data: TrainingData) -> Batch:
     users = np.arange(N_USERS, dtype=np.int32)
     return Batch(users, data.history, users.astype(np.uint64), now=data.end)
 
@@ -90,7 +90,7 @@ def test_ease_is_the_inverse_gram_matrix(data: TrainingData, weights: str) -> No
     b = -p / np.diag(p)
     np.fill_diagonal(b, 0)
     model = EASE(EASEConfig(regularization=5, weights=weights)).fit(data)
-    require_scores(model.recommend(everyone(data), N_ITEMS), x @ b)
+    require_scores(model.recommend(all_users(data), N_ITEMS), x @ b)
 
 
 def test_ease_solves_its_optimization(data: TrainingData) -> None:
@@ -124,7 +124,7 @@ def test_item_knn_is_shrunk_cosine(data: TrainingData, neighbours: int) -> None:
     users = x.sum(axis=0)
     expected = np.where(x @ w > 0, x @ w, users / (1 + users.max()) - 1)
     model = ItemKNN(ItemKNNConfig(neighbours=neighbours, shrinkage=2, weights="one")).fit(data)
-    require_scores(model.recommend(everyone(data), N_ITEMS), expected)
+    require_scores(model.recommend(all_users(data), N_ITEMS), expected)
 
 
 @pytest.mark.parametrize("with_dislikes", [False, True])
@@ -159,7 +159,7 @@ def test_ials_recommends_as_implicit_does(data: TrainingData) -> None:
         items, scores = oracle.recommend(
             np.arange(N_USERS), confidence, N=N_ITEMS, filter_already_liked_items=False, recalculate_user=True
         )
-    ranking = model.recommend(everyone(data), N_ITEMS)
+    ranking = model.recommend(all_users(data), N_ITEMS)
     np.testing.assert_allclose(ranking.scores, scores, rtol=1e-3, atol=1e-4)
     assert (ranking.items == items).mean() > 0.99
 
@@ -169,7 +169,7 @@ def test_bpr_scores_items_of_the_history_above_others(data: TrainingData) -> Non
     model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
     x = dense(data, "one") > 0
     scores = np.empty(x.shape)
-    ranking = model.recommend(everyone(data), N_ITEMS)
+    ranking = model.recommend(all_users(data), N_ITEMS)
     np.put_along_axis(scores, ranking.items.astype(np.int64), ranking.scores, axis=1)
     wins = [
         (scores[u][x[u]][:, None] > scores[u][~x[u]]).mean()
@@ -182,7 +182,7 @@ def test_bpr_scores_items_of_the_history_above_others(data: TrainingData) -> Non
 def test_bpr_gives_an_unknown_user_a_vector_near_similar_users(data: TrainingData) -> None:
     """An unknown user with an even user's past is offered even items."""
     model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
-    batch = replace(everyone(data), users=np.full(N_USERS, -1, np.int32))
+    batch = replace(all_users(data), users=np.full(N_USERS, -1, np.int32))
     top = model.recommend(batch, 3).items
     share = (top % 2 == np.arange(N_USERS)[:, None] % 2).mean()
     assert share > 0.8
@@ -221,7 +221,7 @@ def test_item_knn_with_dislikes_by_its_equation(mixed: TrainingData) -> None:
     model = ItemKNN(ItemKNNConfig(shrinkage=2, weights="log")).fit(mixed)
     products = x @ np.maximum(w, 0)
     rest = model.popularity / (1 + model.popularity.max()) - 1
-    require_scores(model.recommend(everyone(mixed), N_ITEMS), np.where(products > 1e-7, products, rest))
+    require_scores(model.recommend(all_users(mixed), N_ITEMS), np.where(products > 1e-7, products, rest))
 
 
 def test_bpr_lowers_an_item_by_the_share_that_dislikes_it(mixed: TrainingData) -> None:
@@ -251,7 +251,7 @@ def test_items_that_are_only_disliked_rank_last(
 ) -> None:
     model = recommender().fit(mixed)
     for users in (np.arange(N_USERS, dtype=np.int32), np.full(N_USERS, -1, np.int32)):
-        batch = replace(everyone(mixed), users=users)
+        batch = replace(all_users(mixed), users=users)
         assert (model.recommend(batch, N_ITEMS).items[:, -1] == BAD).all()
     unknown = replace(batch, history=History.empty(N_USERS, N_ITEMS))
     assert (model.recommend(unknown, N_ITEMS).items[:, -1] == BAD).all()
@@ -264,7 +264,7 @@ def test_fit_works_with_returned_purchases_only(
     """Without likes, negative rewards rank items by popularity."""
     events = replace(data.events, rewards=-data.events.rewards)
     refunds = replace(data, events=events)
-    ranking = recommender().fit(refunds).recommend(everyone(refunds), N_ITEMS)
+    ranking = recommender().fit(refunds).recommend(all_users(refunds), N_ITEMS)
     returned = -refunds.history.rewards
     worth = np.bincount(refunds.history.items, returned, N_ITEMS)
     expected = np.lexsort((np.arange(N_ITEMS), worth))
@@ -298,7 +298,7 @@ def test_only_the_latest_items_of_a_user_above_the_cap_count(
             alike = (as_array[0][:, -1] > -99) & (as_array[1][:, -1] > -99)
             as_array = [part[alike] for part in as_array]
         np.testing.assert_allclose(as_array[0], as_array[1], rtol=1e-4, atol=1e-5, err_msg=name)
-    asked, answered = everyone(mixed), everyone(short)
+    asked, answered = all_users(mixed), all_users(short)
     np.testing.assert_array_equal(
         capped.recommend(asked, 5).items, capped.recommend(replace(answered, now=asked.now), 5).items
     )

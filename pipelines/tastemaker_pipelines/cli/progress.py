@@ -1,4 +1,4 @@
-"""A run as people watch it: a line a step, on a terminal live, elsewhere as each one ends."""
+"""A run as people watch it: a line per step, live on a terminal, elsewhere as each one ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIGNS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[yellow]–[/]"}
 SHOWN = 4
-"""Facts a line; the rest are in Dagster."""
+"""Facts per line; the rest are in Dagster."""
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def _no_model() -> Rule:
         cause="answers",
         owner="recommendations",
         runbook=Runbook(
-            "Everyone gets the static list, or none.",
+            "All users get the static list, or none.",
             "`GET /readyz` and the service's log say why no version could be loaded: damaged, missing, or of "
             "another interface version. `tastemaker models versions` has the versions.",
             'Deploy a version that loads: `tastemaker models rollback --reason "..."`. If the artifacts are '

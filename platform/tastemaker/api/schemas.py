@@ -227,7 +227,7 @@ class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price: Annotated[float, Meta(ge=0, le=1e15)] | None = None
     """In the shop's currency."""
     available: bool = True
-    """False: it is no longer shown to anybody."""
+    """False: it is no longer shown to any user."""
 
 
 class ItemUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ def look(name: str, as_json: bool) -> None:
     collect(workspace.settings, workspace.lake)
     found = workspace.experiment_looks.take(name)
     if as_json:
-        click.echo(strict_json.dumps(as_plain(found), default=lambda moment: moment.isoformat()))
+        click.echo(strict_json.dumps(as_plain(found), default=lambda timestamp: timestamp.isoformat()))
         return
     for line in in_lines(found):
         click.echo(line)

@@ -292,6 +292,6 @@ def _seconds(duration: str | None, until: str | None) -> float:
 
 
 def _time(at: datetime) -> str:
-    from tastemaker.notifications.message_text import moment
+    from tastemaker.notifications.message_text import time_text
 
-    return moment(at)
+    return time_text(at)

@@ -41,7 +41,7 @@ def measure(force: bool, as_json: bool) -> None:
         click.echo(
             strict_json.dumps(
                 {**found._asdict(), "newest": newest, "shadows": [one._asdict() for one in shadows]},
-                default=lambda moment: moment.isoformat(),
+                default=lambda timestamp: timestamp.isoformat(),
             )
         )
         return

@@ -186,7 +186,7 @@ def _wanted(follows: Followed) -> Target | None:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise TastemakerError if the port stays taken: workers of a killed server end a moment later."""
+    """Raise TastemakerError if the port stays taken: workers of a killed server end soon after it."""
     give_up = time.monotonic() + PORT_WAIT_SECONDS
     while (refusal := _refusal(host, port)) is not None:
         if refusal.errno != errno.EADDRINUSE or time.monotonic() > give_up:

@@ -20,7 +20,7 @@ from tastemaker.dashboard.content import (
     TableCell,
     TableColumn,
 )
-from tastemaker.dashboard.formats import moment
+from tastemaker.dashboard.formats import time_text
 from tastemaker.dashboard.page import PageAction
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import AWAY, DashboardReader
@@ -54,8 +54,8 @@ def next_actions(result: ExperimentResult, viewer: Viewer) -> list[PageBlock]:
 def pending_kill(reader: DashboardReader, result: ExperimentResult) -> list[Notes]:
     """Return that an experiment was killed where the database does not have it yet."""
     said = [
-        f"{one.actor} killed it at {moment(one.killed_at, reader.timezone)}: {one.reason}. All units get the "
-        "default; the database has this with the next change."
+        f"{one.actor} killed it at {time_text(one.killed_at, reader.timezone)}: {one.reason}. All units get "
+        "the default; the database has this with the next change."
         for one in kills.pending(reader.settings.experiments_root)
         if one.experiment == result.experiment.name and result.experiment.is_active
     ]

@@ -50,7 +50,7 @@ def span(low: float | None, high: float | None, unit: str = "") -> str:
     return f"{_digits(low)} to {_digits(high)}"
 
 
-def moment(value: datetime, timezone: ZoneInfo) -> str:
+def time_text(value: datetime, timezone: ZoneInfo) -> str:
     """Return a time in the shop's time zone, which it names."""
     return f"{value.astimezone(timezone):%-d %b %Y %H:%M %Z}"
 
@@ -72,7 +72,7 @@ def shown(value: Any, column: TableColumn, timezone: ZoneInfo, unit: str = "") -
     if value is None:
         return NO_FIGURE
     if column.kind == "time" and isinstance(value, datetime):
-        return moment(value, timezone)
+        return time_text(value, timezone)
     if column.kind == "day" and isinstance(value, date):
         return day(value)
     if column.kind in ("number", "share") and isinstance(value, (int, float)):

@@ -12,7 +12,14 @@ from tastemaker.dashboard.content import Figure
 from tastemaker.dashboard.formats import day as written_day
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.monitoring.model_facts import stale_after
-from tastemaker.storage.tables import Moment, feature_cutoffs, ingested_days, job_runs, promotions, versions
+from tastemaker.storage.tables import (
+    UtcDateTime,
+    feature_cutoffs,
+    ingested_days,
+    job_runs,
+    promotions,
+    versions,
+)
 
 DAY_SECONDS = 86_400.0
 JOB_DAYS = 28
@@ -47,7 +54,7 @@ class Freshness(NamedTuple):
 def jobs(reader: DashboardReader) -> list[JobState]:
     """Return the runs of each job."""
     c = job_runs.c
-    ended = select(c.job_name, func.max(c.ended_at, type_=Moment).label("at")).group_by(c.job_name)
+    ended = select(c.job_name, func.max(c.ended_at, type_=UtcDateTime).label("at")).group_by(c.job_name)
     lately = select(c.job_name, c.succeeded, func.count().label("n")).group_by(c.job_name, c.succeeded)
     lately = lately.where(c.ended_at > reader.now - timedelta(days=JOB_DAYS))
     succeeded = {row.job_name: row.at for row in reader.rows(ended.where(c.succeeded))}
@@ -80,7 +87,7 @@ def freshness(reader: DashboardReader, gate: Sequence[Row[Any]], states: Sequenc
 def _sources(reader: DashboardReader) -> Iterator[tuple[Figure, str]]:
     c, limit = ingested_days.c, reader.settings.alerts.data_stale.above_seconds
     newest = select(
-        c.source, func.max(c.day).label("day"), func.max(c.ingested_at, type_=Moment).label("at")
+        c.source, func.max(c.day).label("day"), func.max(c.ingested_at, type_=UtcDateTime).label("at")
     ).group_by(c.source)
     for row in reader.rows(newest.order_by(c.source)):
         age = (reader.now - _end_of(row.day)).total_seconds()

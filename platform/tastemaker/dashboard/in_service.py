@@ -16,7 +16,7 @@ from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.registry.baseline_comparisons import newest_of
 from tastemaker.storage.tables import (
-    Moment,
+    UtcDateTime,
     alert_incidents,
     gate_results,
     ingested_days,
@@ -134,7 +134,7 @@ def newest_data(reader: DashboardReader) -> NewestData | None:
     """Return the newest day that has events; None if no day was read yet."""
     day = reader.rows(select(func.max(ingested_days.c.day)).where(ingested_days.c.rows_accepted > 0))[0][0]
     looked = [
-        reader.rows(select(func.max(column, type_=Moment)))[0][0]
+        reader.rows(select(func.max(column, type_=UtcDateTime)))[0][0]
         for column in (gate_results.c.checked_at, ingested_days.c.ingested_at)
     ]
     return None if day is None else NewestData(day, max(at for at in looked if at is not None))

@@ -19,7 +19,7 @@ from tastemaker.dashboard.formats import day, interval, number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
 from tastemaker.storage.intervals import DaysBetween
-from tastemaker.storage.tables import Moment, measurements
+from tastemaker.storage.tables import UtcDateTime, measurements
 
 M = measurements.c
 DAY = timedelta(days=1)
@@ -155,7 +155,7 @@ def day_of(reader: DashboardReader, row: Row[Any]) -> date:
 
 def newest_time(reader: DashboardReader) -> datetime | None:
     """Return when figures were computed last; None if there are none."""
-    found: datetime | None = reader.rows(select(func.max(M.computed_at, type_=Moment)))[0][0]
+    found: datetime | None = reader.rows(select(func.max(M.computed_at, type_=UtcDateTime)))[0][0]
     return found
 
 

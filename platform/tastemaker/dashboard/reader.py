@@ -115,7 +115,7 @@ class LastKnown:
         self._failed_at = self._clock()
 
     def is_away(self) -> bool:
-        """Return whether the database did not answer a moment ago."""
+        """Return whether the database did not answer shortly before."""
         return self._failed_at is not None and self._clock() - self._failed_at < RETRY_SECONDS
 
     def clear(self) -> None:

@@ -52,7 +52,7 @@ def render(template: str, *, timezone: ZoneInfo, pages: Sequence[DashboardPage],
         .render(
             timezone=timezone,
             pages=pages,
-            moment=lambda value: formats.moment(value, timezone),
+            time_text=lambda value: formats.time_text(value, timezone),
             shown=lambda cell, column: formats.shown(cell.value, column, timezone, cell.unit),
             columns_of=_classes,
             **values,

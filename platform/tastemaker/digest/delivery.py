@@ -123,8 +123,8 @@ def _known(engine: Engine, digest: Digest, channel: str) -> DigestDelivery:
     )
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _at(timestamp: datetime) -> str:
+    return f"{timestamp:%Y-%m-%d %H:%M} UTC"
 
 
 def _finish(engine: Engine, digest: Digest, channel: str, delivery: Delivery) -> None:

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from tastemaker.digest.document import Digest, DigestSection, DigestTable, DigestText
 from tastemaker.html.parts import join
-from tastemaker.notifications.message_text import moment
+from tastemaker.notifications.message_text import time_text
 
 GREY = "color:#767676"
 """Readable on white and on black."""
@@ -38,7 +38,7 @@ def html_page(digest: Digest) -> str:
 
 
 def _made(digest: Digest) -> str:
-    return f"Weekly digest {digest.week} of Tastemaker, made {moment(digest.created_at)}."
+    return f"Weekly digest {digest.week} of Tastemaker, made {time_text(digest.created_at)}."
 
 
 def _text(section: DigestSection) -> str:

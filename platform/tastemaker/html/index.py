@@ -87,7 +87,7 @@ def head_of(file: Path) -> Head | None:
         title=" ".join(parser.title.split()) or os.fsencode(file.name).decode("utf-8", "replace"),
         summary=said.get("description", ""),
         rows=said.get(ROWS, ""),
-        made_at=_moment(said.get(CREATED)) or written,
+        made_at=_timestamp(said.get(CREATED)) or written,
         own=said.get("generator") == GENERATOR,
     )
 
@@ -116,7 +116,7 @@ class _HeadParser(HTMLParser):
             self.title += data
 
 
-def _moment(text: str | None) -> datetime | None:
+def _timestamp(text: str | None) -> datetime | None:
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:

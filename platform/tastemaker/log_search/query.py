@@ -114,15 +114,15 @@ class TimeTerm:
     """A bound of the request's time."""
 
     field: TimeField
-    moment: datetime
+    timestamp: datetime
 
     def sql(self, bind: Callable[[object], str]) -> str:
         """As `TextTerm.sql`."""
-        return f"occurred_at {self.field.operator} {bind(self.moment)}"
+        return f"occurred_at {self.field.operator} {bind(self.timestamp)}"
 
     def matches(self, record: Record) -> bool:
         """Return whether a record meets the condition."""
-        return _COMPARE[self.field.operator](record.occurred_at, self.moment.timestamp())
+        return _COMPARE[self.field.operator](record.occurred_at, self.timestamp.timestamp())
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Query:
         return None
 
     def _bounds(self, name: str) -> Iterator[datetime]:
-        return (one.moment for one in self.terms if isinstance(one, TimeTerm) and one.field.name == name)
+        return (one.timestamp for one in self.terms if isinstance(one, TimeTerm) and one.field.name == name)
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ class Parser:
             return NumberTerm(field, "=" if operator == ":" else operator, _number(field, value))
         if operator not in (":", "="):
             raise _wrong_operator(field, operator, (":", "="))
-        return TimeTerm(field, self._moment(field, value))
+        return TimeTerm(field, self._timestamp(field, value))
 
     def _text(self, field: TextField, operator: str, value: str, *, is_quoted: bool) -> TextTerm:
         if operator not in _TEXT_OPERATORS:
@@ -308,18 +308,18 @@ class Parser:
         hidden = tuple(map(pseudonyms.of, forms))
         return (*hidden, user_id) if user_id.startswith(PREFIX) else hidden
 
-    def _moment(self, field: TimeField, value: str) -> datetime:
+    def _timestamp(self, field: TimeField, value: str) -> datetime:
         try:
             if ago := _AGO.fullmatch(value):
                 return self.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value)
+            timestamp = datetime.fromisoformat(value)
         except (ValueError, OverflowError):
             raise TastemakerError(
                 f"{field.name} is {value!r}, must be a time",
                 fix="write 2026-03-01, 2026-03-01T12:30 (UTC unless it has an offset), or 15m, 2h, 7d or 1w "
                 "for a time ago",
             ) from None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
 
 
 def _unquoted(written: str) -> tuple[str, bool]:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
     from tastemaker.settings import Settings
 
-OF_THE_MOMENT = (MODEL_TIMEOUT, MODEL_OVERLOADED, MODEL_RESTING, NO_MODEL)
-"""Reasons of a fallback that lie in the service's state at that moment."""
+OF_THE_SERVICE_THEN = (MODEL_TIMEOUT, MODEL_OVERLOADED, MODEL_RESTING, NO_MODEL)
+"""Reasons of a fallback that lie in the service's state at that time."""
 
 
 class ItemChange(NamedTuple):
@@ -189,7 +189,7 @@ def _limits(record: Record, loaded: LoadedVersion, settings: Settings, *, as_tra
         yield "the version answers as it was trained, not as it had learned by then"
     if record.occurred_at < loaded.manifest.created_at.timestamp():
         yield "the version was trained after the request, and may have learned from what followed it"
-    if record.fallback in OF_THE_MOMENT:
+    if record.fallback in OF_THE_SERVICE_THEN:
         yield f"{record.fallback}: the logged list was answered without the model, which the replay asks"
     if record.diversity is None and settings.retrieval.diversity:
         yield "the diversity that was asked for is not logged; that of the settings counts"

@@ -68,7 +68,13 @@ def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield when the experiments that run were checked, and what the newest checks could not say."""
     from sqlalchemy import and_, func, select
 
-    from tastemaker.storage.tables import Moment, experiment_changes, experiments, guardrail_checks, looks
+    from tastemaker.storage.tables import (
+        UtcDateTime,
+        experiment_changes,
+        experiments,
+        guardrail_checks,
+        looks,
+    )
 
     checks, changes = guardrail_checks.c, experiment_changes.c
     active = select(experiments).where(
@@ -87,7 +93,7 @@ def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
                 select(guardrail_checks).where(in_force, checks.id.in_(newest_ids.where(in_force)))
             ).all()
             changed_at = connection.execute(
-                select(func.max(changes.at, type_=Moment)).where(changes.experiment == one.name)
+                select(func.max(changes.at, type_=UtcDateTime)).where(changes.experiment == one.name)
             ).scalar_one()
             times: list[datetime] = [changed_at, *(check.at for check in newest)]
             look = connection.execute(
@@ -126,10 +132,10 @@ def _outcomes_due(connection: Connection, experiment: Row[Any]) -> datetime:
     """
     from sqlalchemy import func, select
 
-    from tastemaker.storage.tables import Moment, experiment_changes, experiment_plans
+    from tastemaker.storage.tables import UtcDateTime, experiment_changes, experiment_plans
 
     changes, plans = experiment_changes.c, experiment_plans.c
-    began = select(func.min(changes.at, type_=Moment)).where(
+    began = select(func.min(changes.at, type_=UtcDateTime)).where(
         changes.experiment == experiment.name,
         changes.epoch == experiment.epoch,
         changes.to_state == "running",

@@ -47,10 +47,10 @@ def feature_skew(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield what the last check of training-serving skew found, per version."""
     from sqlalchemy import func, select
 
-    from tastemaker.storage.tables import Moment, skew_checks
+    from tastemaker.storage.tables import UtcDateTime, skew_checks
 
     columns = skew_checks.c
-    newest = select(func.max(columns.checked_at, type_=Moment)).scalar_subquery()
+    newest = select(func.max(columns.checked_at, type_=UtcDateTime)).scalar_subquery()
     recent = columns.checked_at >= home.now - timedelta(days=SKEW_DAYS)
     with home.engine.connect() as connection:
         rows = connection.execute(select(skew_checks).where(columns.checked_at == newest, recent)).all()

@@ -41,21 +41,23 @@ def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield when each job last succeeded, whether its last run failed, and whether the gate refused data."""
     from sqlalchemy import func, select
 
-    from tastemaker.storage.tables import Moment, gate_results, job_runs
+    from tastemaker.storage.tables import UtcDateTime, gate_results, job_runs
 
     columns = job_runs.c
     succeeded: FactValues = {}
     failed: FactValues = {}
     newest = select(
         columns.job_name,
-        func.max(columns.ended_at, type_=Moment).label("ended_at"),
+        func.max(columns.ended_at, type_=UtcDateTime).label("ended_at"),
     ).group_by(columns.job_name)
     with home.engine.connect() as connection:
         for row in connection.execute(newest.where(columns.succeeded)):
             succeeded[(row.job_name,)] = row.ended_at.timestamp()
         for row in connection.execute(newest):
             failed[(row.job_name,)] = float(succeeded.get((row.job_name,), 0.0) < row.ended_at.timestamp())
-        refusals = select(func.max(gate_results.c.checked_at, type_=Moment)).where(~gate_results.c.passed)
+        refusals = select(func.max(gate_results.c.checked_at, type_=UtcDateTime)).where(
+            ~gate_results.c.passed
+        )
         newest_refusal = connection.execute(refusals).scalar_one()
     refused_at = 0.0 if newest_refusal is None else newest_refusal.timestamp()
     refused = {name: float(succeeded.get(name, 0.0) < refused_at) for name in failed}

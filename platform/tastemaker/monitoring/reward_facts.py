@@ -25,13 +25,13 @@ def rewards(home: FactSources) -> Iterator[GaugeMetricFamily]:
     from sqlalchemy import func, select
 
     from tastemaker.problem import load_problem
-    from tastemaker.storage.tables import Moment, reward_figures
+    from tastemaker.storage.tables import UtcDateTime, reward_figures
 
     if not home.settings.problem.exists():
         return
     columns = reward_figures.c
     mine = columns.problem == load_problem(home.settings.problem).name
-    newest = select(func.max(columns.computed_at, type_=Moment)).where(mine).scalar_subquery()
+    newest = select(func.max(columns.computed_at, type_=UtcDateTime)).where(mine).scalar_subquery()
     with home.engine.connect() as connection:
         rows = connection.execute(select(reward_figures).where(mine, columns.computed_at == newest)).all()
     yield REWARD.gauge({(row.model, row.period): row.value for row in rows})

@@ -100,8 +100,8 @@ class EmailChannel:
         words = "; ".join(f"{who}: {code} {_text(said)}" for who, (code, said) in refused.items())
         if any(code < 500 for code, _ in refused.values()):
             return Delivery("retry", self._line(words))
-        everyone = len(refused) == len(self._settings.recipients)
-        return Delivery("rejected" if everyone else "sent", self._line(f"refused for {words}"))
+        all_users = len(refused) == len(self._settings.recipients)
+        return Delivery("rejected" if all_users else "sent", self._line(f"refused for {words}"))
 
     def _client(self) -> smtplib.SMTP:
         """Return a client that is not connected."""

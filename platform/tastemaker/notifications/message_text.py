@@ -30,7 +30,7 @@ def since(notification: Notification) -> str:
     """Return when the incident began and how long it has lasted."""
     lasted = (notification.occurred_at - notification.started_at).total_seconds()
     until = "lasted" if notification.event == "resolve" else "for"
-    text = f"Since {moment(notification.started_at)}"
+    text = f"Since {time_text(notification.started_at)}"
     return f"{text}, {until} {rough_duration(lasted)}" if lasted >= 1 else text
 
 
@@ -39,7 +39,7 @@ def utc_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def moment(at: datetime) -> str:
+def time_text(at: datetime) -> str:
     """Return a time in UTC, to the second, with its zone."""
     return f"{utc_time(at)} UTC"
 

@@ -47,8 +47,8 @@ def read_horizons(lake: Lake, problem: ProblemSpec, days: ShopDays, now: datetim
     with lake.connect() as connection:
         found = connection.execute(_HORIZONS, {"now": now, "types": types}).fetchall()[0]
     events, *log = found[:3]
-    rewards = [moment for moment in found[3:] if moment is not None]
-    logged = [moment for moment in log if moment is not None]
+    rewards = [timestamp for timestamp in found[3:] if timestamp is not None]
+    logged = [timestamp for timestamp in log if timestamp is not None]
     return Horizons(
         None if events is None else days.of(events) - ONE_DAY,
         days.of(max(logged)) - ONE_DAY if logged else None,

@@ -32,9 +32,9 @@ class ShopDays:
         """Return when a day ends, which is when the next begins."""
         return self.start(day + ONE_DAY)
 
-    def of(self, moment: datetime) -> date:
+    def of(self, timestamp: datetime) -> date:
         """Return the day of an aware time."""
-        return moment.astimezone(ZoneInfo(self.timezone)).date()
+        return timestamp.astimezone(ZoneInfo(self.timezone)).date()
 
     def overlapping(self, utc_day: date) -> tuple[date, date]:
         """Return the first and the last of the shop's days that share time with a day in UTC."""

@@ -39,7 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     format: int
     model: str
     version: str
-    """The moment of creation, UTC, and the head of the content hash."""
+    """The time of creation, UTC, and the head of the content hash."""
     interface_version: int
     distribution: str
     """The installed distribution that the plugin came from."""

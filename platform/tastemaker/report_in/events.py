@@ -10,7 +10,7 @@ from tastemaker.event_log.records import Assignment, FeedbackRecord, Item, Recor
 from tastemaker.event_log.reported_ids import stored_id
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.report_in.ownership import longest_id
-from tastemaker.report_in.rows import AcceptedRow, Sifted, moment
+from tastemaker.report_in.rows import AcceptedRow, Sifted, utc_datetime
 from tastemaker.serving.runtime.stored_ids import with_stored_ids
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
 
@@ -69,7 +69,7 @@ def event_records(
             item_id=event.item_id,
             event_type=event.event_type,
             value=event.value,
-            occurred_at=moment(event.occurred_at).timestamp(),
+            occurred_at=utc_datetime(event.occurred_at).timestamp(),
             received_at=now,
             user_id=event.user_id,
             request_id=None if event.request_id is None else stored_id(source, event.request_id),
@@ -85,7 +85,7 @@ def _list_record(row: ReportedList, source: str, form: IdForm) -> Record:
     ids = [canonical(one, form) for one in row.item_ids]
     return Record(
         request_id=stored_id(source, row.request_id),
-        occurred_at=moment(row.occurred_at).timestamp(),
+        occurred_at=utc_datetime(row.occurred_at).timestamp(),
         user_id=row.user_id,
         k=n if row.k is None else row.k,
         model=row.model,

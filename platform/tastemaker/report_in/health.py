@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, or_, select, update
 
 from tastemaker.api.report_schemas import HealthReport
-from tastemaker.report_in.rows import AcceptedRow, moment
+from tastemaker.report_in.rows import AcceptedRow, utc_datetime
 from tastemaker.storage.tables import reported_health, reported_models
 from tastemaker.storage.upserts import insert_new
 
@@ -21,12 +21,12 @@ def write_health(connection: Connection, rows: Sequence[AcceptedRow[HealthReport
         rows: The reports; their models are known.
         now: When they came.
     """
-    for one in sorted(rows, key=lambda one: moment(one.row.at)):
+    for one in sorted(rows, key=lambda one: utc_datetime(one.row.at)):
         _write(connection, one.row, now)
 
 
 def _write(connection: Connection, report: HealthReport, now: datetime) -> None:
-    at, columns = moment(report.at), reported_models.c
+    at, columns = utc_datetime(report.at), reported_models.c
     key = {"model": report.model, "version": report.version, "at": at}
     same = exists().where(*(reported_health.c[name] == value for name, value in key.items()))
     mine = columns.model == report.model

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tastemaker.api.report_schemas import ReportedMeasurement
-from tastemaker.report_in.rows import AcceptedRow, moment
+from tastemaker.report_in.rows import AcceptedRow, utc_datetime
 from tastemaker.storage.tables import measurements
 from tastemaker.storage.upserts import upsert
 
@@ -37,12 +37,12 @@ def write_measurements(
 
 
 def _row(row: ReportedMeasurement, source: str, problem: str, now: datetime) -> dict[str, object]:
-    end = moment(row.window_end)
+    end = utc_datetime(row.window_end)
     return {
         **{name: getattr(row, name) for name in _AS_REPORTED},
         "source": source,
         "problem": problem,
-        "window_start": moment(row.window_start),
+        "window_start": utc_datetime(row.window_start),
         "window_end": end,
         "is_complete": end <= now,
         "computed_at": now,

@@ -129,7 +129,7 @@ def storable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.encode(errors="replace").decode())
 
 
-def moment(time: datetime | float) -> datetime:
+def utc_datetime(time: datetime | float) -> datetime:
     """Return a reported time in UTC. Raises HTTPError (400) at the ends of the calendar."""
     if not isinstance(time, datetime):
         return datetime.fromtimestamp(time, UTC)
@@ -179,7 +179,7 @@ def _check_metric(row: ReportedMeasurement, units: Mapping[str, str]) -> None:
 
 
 def _check_window(row: ReportedMeasurement, now: datetime) -> None:
-    start, end = moment(row.window_start), moment(row.window_end)
+    start, end = utc_datetime(row.window_start), utc_datetime(row.window_end)
     if not start < end:
         raise _wrong("window_end", end.isoformat(), f"must be after window_start, {start.isoformat()}")
     if end - start > MAX_WINDOW:
@@ -199,7 +199,7 @@ def _check_interval(row: ReportedMeasurement) -> None:
 
 
 def _check_time(field: str, time: datetime | float, now: datetime, age: timedelta) -> None:
-    at = moment(time)
+    at = utc_datetime(time)
     if at > now + CLOCK_SKEW:
         raise _wrong(field, at.isoformat(), f"is in the future: it is {now.isoformat()}")
     if at < now - age:

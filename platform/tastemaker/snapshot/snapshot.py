@@ -39,7 +39,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot(ReadOnly):
-    """The catalogue and everyone's history as known strictly before `end`."""
+    """The catalogue and all users' history as known strictly before `end`."""
 
     user_ids: IdIndex
     item_ids: IdIndex

@@ -95,7 +95,7 @@ def ends(value: float, error: float, values: Float64, level: float, *, certain: 
 
 
 def ends_of_moments(value: float, error: float, n: int, differing: int, a: float, level: float) -> Ends:
-    """Return the interval of a mean of which only moments are known, by the same rules as `ends`.
+    """Return the interval of a mean of which only sample moments are known, by the same rules as `ends`.
 
     Args:
         value: The mean.

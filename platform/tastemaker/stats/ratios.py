@@ -4,7 +4,7 @@
     a = Σ zᵤ³ / (Σ zᵤ²)^(3/2)
 
 zᵤ / Σy is how much R changes if user u is left out (the jackknife), which allows for users with a large part
-of all y; without the divisor it is the delta method. Its moments take one pass over the users where a
+of all y; without the divisor it is the delta method. Its sample moments take one pass over the users where a
 bootstrap takes a thousand. `confidence` computes the ends of the interval from them. References: B. Efron and
 R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11; W. Cochran, "Sampling Techniques", 1977,
 section 6.17.

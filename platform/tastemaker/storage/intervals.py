@@ -10,7 +10,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class DaysBetween(FunctionElement[float]):
-    """Days from one `Moment` to another, as a fraction, on SQLite and Postgres."""
+    """Days from one `UtcDateTime` to another, as a fraction, on SQLite and Postgres."""
 
     type = Float()
     inherit_cache = True

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Integer, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
-from tastemaker.storage.tables.columns import Moment
+from tastemaker.storage.tables.columns import UtcDateTime
 
 views = MetaData()
 
@@ -24,8 +24,8 @@ KEY = (
     ("variant", String, "the experiment's variant; empty: all"),
 )
 WINDOW = (
-    ("window_start", Moment, "start of the window (included)"),
-    ("window_end", Moment, "end of the window (not included)"),
+    ("window_start", UtcDateTime, "start of the window (included)"),
+    ("window_end", UtcDateTime, "end of the window (not included)"),
 )
 DAY = "in the shop's time zone, for zones from UTC-10 to UTC+13:59"
 WINDOW_DAYS = (
@@ -41,7 +41,7 @@ FIGURES = (
 )
 STATE = (
     ("is_complete", Boolean, "false: later data may change it"),
-    ("computed_at", Moment, "when it was computed or reported"),
+    ("computed_at", UtcDateTime, "when it was computed or reported"),
 )
 _Columns = tuple[tuple[str, type[TypeEngine[Any]], str], ...]
 
@@ -69,10 +69,14 @@ v1_models = _view(
         ("is_foreign", Boolean, "whether another system serves and reports it"),
         ("versions", BigInteger, "how many versions are known"),
         ("newest_version", String, "the newest version; null: none"),
-        ("newest_version_at", Moment, "when it was made; of a foreign version: the first window reported"),
+        (
+            "newest_version_at",
+            UtcDateTime,
+            "when it was made; of a foreign version: the first window reported",
+        ),
         ("champion_version", String, "the champion, if it is a version of this model"),
-        ("measured_until", Moment, "end of the newest window with a measurement"),
-        ("measured_at", Moment, "when a measurement was last computed or reported"),
+        ("measured_until", UtcDateTime, "end of the newest window with a measurement"),
+        ("measured_at", UtcDateTime, "when a measurement was last computed or reported"),
     ),
 )
 v1_versions = _view(
@@ -82,9 +86,9 @@ v1_versions = _view(
         ("problem", String, "the problem's name"),
         ("model", String, "the model's name"),
         ("version", String, "the version"),
-        ("created_at", Moment, "when it was trained"),
-        ("trained_from", Moment, "start of the training window"),
-        ("trained_until", Moment, "end of the training window"),
+        ("created_at", UtcDateTime, "when it was trained"),
+        ("trained_from", UtcDateTime, "start of the training window"),
+        ("trained_until", UtcDateTime, "end of the training window"),
         ("training_events", Float, "events that it was trained on"),
         ("training_users", Float, "users that it was trained on"),
         ("training_items", Float, "items that it was trained on"),
@@ -92,7 +96,7 @@ v1_versions = _view(
         ("parent_version", String, "the version that was the newest before"),
         ("backtest_id", String, "its row in v1_offline; null: it has no backtest"),
         ("is_champion", Boolean, "whether it is the champion now"),
-        ("promoted_at", Moment, "when it was last made the champion; null: never"),
+        ("promoted_at", UtcDateTime, "when it was last made the champion; null: never"),
         ("promotions", BigInteger, "how often it was made the champion"),
     ),
 )
@@ -108,14 +112,14 @@ v1_offline = _view(
         ("low", Float, "lower end of the 95 % interval; null: no interval"),
         ("high", Float, "upper end of the 95 % interval; null: no interval"),
         ("users", Integer, "evaluated users"),
-        ("train_start", Moment, "start of the training window; null: the data's start"),
-        ("train_end", Moment, "end of the training window"),
-        ("test_end", Moment, "end of the test period"),
+        ("train_start", UtcDateTime, "start of the training window; null: the data's start"),
+        ("train_end", UtcDateTime, "end of the training window"),
+        ("test_end", UtcDateTime, "end of the test period"),
         ("train_seconds", Float, "time of the fit"),
         ("score_seconds", Float, "time of ranking for all users"),
         ("artifact_bytes", BigInteger, "size of the saved model"),
-        ("created_at", Moment, "when the backtest was made"),
-        ("listed_at", Moment, "when it was last the model's figure on the leaderboard; null: never"),
+        ("created_at", UtcDateTime, "when the backtest was made"),
+        ("listed_at", UtcDateTime, "when it was last the model's figure on the leaderboard; null: never"),
     ),
 )
 v1_measurements = _view(
@@ -223,9 +227,9 @@ v1_drift = _view(
         ("problem", String, "the problem's name"),
         ("model", String, "the model's name"),
         ("version", String, "the version"),
-        ("window_start", Moment, "start of the days that are compared; null: too few requests"),
-        ("window_end", Moment, "end of these days"),
-        ("created_at", Moment, "when the report was made"),
+        ("window_start", UtcDateTime, "start of the days that are compared; null: too few requests"),
+        ("window_end", UtcDateTime, "end of these days"),
+        ("created_at", UtcDateTime, "when the report was made"),
         ("side", String, "users, lists, choices or features"),
         ("column_name", String, "the compared column"),
         ("distance", Float, "distance from the weeks before the training ended"),
@@ -248,10 +252,10 @@ v1_alerts = _view(
         ("evaluated_by", String, "watch or alertmanager"),
         ("model", String, "the model that it is about; null: none"),
         ("version", String, "the version that it is about; null: none"),
-        ("opened_at", Moment, "when the alert fired"),
-        ("closed_at", Moment, "when it resolved; null: it is open"),
+        ("opened_at", UtcDateTime, "when the alert fired"),
+        ("closed_at", UtcDateTime, "when it resolved; null: it is open"),
         ("is_open", Boolean, "whether it is open"),
-        ("acknowledged_at", Moment, "when a person took it over"),
+        ("acknowledged_at", UtcDateTime, "when a person took it over"),
         ("seconds_open", BigInteger, "how long it was open; null: it still is"),
         ("seconds_to_acknowledge", BigInteger, "seconds until a person took it over"),
         ("value", Float, "the condition's value when it fired"),
@@ -268,6 +272,6 @@ v1_jobs = _view(
         ("run_id", String, "the run's id in the orchestrator"),
         ("job_name", String, "everything, or another job that has a name"),
         ("succeeded", Boolean, "false where it failed or was canceled"),
-        ("ended_at", Moment, "when it ended"),
+        ("ended_at", UtcDateTime, "when it ended"),
     ),
 )

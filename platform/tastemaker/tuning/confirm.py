@@ -73,7 +73,9 @@ def confirm(
     pairs = Pairs.of(found, bench.metric, resamples=enough(comparisons))
     difference, p = pairs.difference(0, 1), min(1.0, float(pairs.p[0, 1]) * comparisons)
     split = bench.split
-    start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
+    start, cut, end = (
+        datetime.fromtimestamp(timestamp, UTC) for timestamp in (split.start, split.cut, split.end)
+    )
     return Confirmation(
         (start, cut, end), fresh, comparisons, difference, p, bool(pairs.better[0, 1]) and p <= ALPHA
     )

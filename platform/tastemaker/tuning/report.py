@@ -22,7 +22,7 @@ SHOWN = 10
 
 def to_dict(found: TuningResult) -> dict[str, Any]:
     """Return the result in types that JSON has."""
-    start, cut, end = (moment.isoformat() for moment in found.window)
+    start, cut, end = (timestamp.isoformat() for timestamp in found.window)
     return {
         "model": found.model,
         "metric": found.metric,
@@ -51,7 +51,7 @@ def to_dict(found: TuningResult) -> dict[str, Any]:
 
 
 def _confirmed(found: Confirmation) -> dict[str, Any]:
-    start, cut, end = (moment.isoformat() for moment in found.window)
+    start, cut, end = (timestamp.isoformat() for timestamp in found.window)
     return {
         "trained_from": start,
         "trained_until": cut,

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, select
 from tastemaker.alerting.series import Labels
 from tastemaker.storage.tables import watch_samples
 from tastemaker.storage.upserts import upsert
-from tastemaker.watch.rows import moment
+from tastemaker.watch.rows import utc_datetime
 from tastemaker.watch.samples import StoredSample
 
 HOUR = 3_600
@@ -81,7 +81,7 @@ class Archive:
                 self._changed |= changed
             raise
         with self._engine.begin() as connection:
-            too_old = moment(now) - timedelta(seconds=self._keep_seconds + HOUR)
+            too_old = utc_datetime(now) - timedelta(seconds=self._keep_seconds + HOUR)
             connection.execute(watch_samples.delete().where(watch_samples.c.start_at < too_old))
         self.forget(now)
 
@@ -99,7 +99,8 @@ class Archive:
             rows = connection.execute(
                 select(watch_samples.c.block)
                 .where(
-                    watch_samples.c.target == address[:500], watch_samples.c.start_at >= moment(since - HOUR)
+                    watch_samples.c.target == address[:500],
+                    watch_samples.c.start_at >= utc_datetime(since - HOUR),
                 )
                 .order_by(watch_samples.c.start_at)
             )
@@ -151,14 +152,15 @@ class Archive:
         with self._lock:
             packed = _packed(self._blocks.get(key, {}))
         with self._engine.begin() as connection:
-            place = {"target": address[:500], "start_at": moment(hour * HOUR)}
+            place = {"target": address[:500], "start_at": utc_datetime(hour * HOUR)}
             upsert(connection, watch_samples, [{**place, "block": packed}])
 
     def _read_block(self, address: str, hour: int) -> Block:
         with self._engine.connect() as connection:
             packed = connection.execute(
                 select(watch_samples.c.block).where(
-                    watch_samples.c.target == address[:500], watch_samples.c.start_at == moment(hour * HOUR)
+                    watch_samples.c.target == address[:500],
+                    watch_samples.c.start_at == utc_datetime(hour * HOUR),
                 )
             ).scalar_one_or_none()
         return {} if packed is None else _unpacked(packed)

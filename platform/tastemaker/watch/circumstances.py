@@ -27,7 +27,7 @@ PART_SECONDS = 1.5
 MOST_EXAMPLES = 3
 
 SAME_DEPLOYMENT = timedelta(seconds=60)
-"""A promotion writes the deployment file, a moment after its own row."""
+"""A promotion writes the deployment file, shortly after its own row."""
 
 logger = logging.getLogger("tastemaker.watch")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ MOST_BEHIND_SECONDS = 2.0
 
 
 class AscendingClock:
-    """Seconds since 1970 UTC that never go back, also if somebody sets the machine's clock back."""
+    """Seconds since 1970 UTC that never go back, also if a person sets the machine's clock back."""
 
     def __init__(self) -> None:
         """Begin at the machine's time."""

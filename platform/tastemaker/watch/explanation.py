@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tastemaker.notifications.message_text import moment, one_line, rough_duration, shortened
+from tastemaker.notifications.message_text import one_line, rough_duration, shortened, time_text
 from tastemaker.notifications.notification import Notification
 from tastemaker.watch.circumstances import Circumstances, ListReason, ServedVersion
 
@@ -85,12 +85,11 @@ def deployment_sentence(served: ServedVersion, started_at: datetime) -> str:
         return f"{name} is served; the database does not say since when."
     after = started_at - served.at
     if after < timedelta(0):
-        return f"{name} was {served.action} at {moment(served.at)}, after it began."
+        return f"{name} was {served.action} at {time_text(served.at)}, after it began."
     lasted = rough_duration(after.total_seconds())
     if after > SOON_AFTER:
-        return (
-            f"It began {lasted} after the last deployment: {name} was {served.action} at {moment(served.at)}."
-        )
+        at = time_text(served.at)
+        return f"It began {lasted} after the last deployment: {name} was {served.action} at {at}."
     return f"It began {lasted} after {name} was {served.action}."
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Engine, func, select
 
 from tastemaker.notifications.notification import alert_key
-from tastemaker.storage.tables import Moment, alert_incidents, job_runs
+from tastemaker.storage.tables import UtcDateTime, alert_incidents, job_runs
 from tastemaker.watch.incident import Changes, Incident, Message
 from tastemaker.watch.rows import read_incident
 from tastemaker.watch.state_machine import Routing
@@ -93,7 +93,9 @@ def close_failed_runs(engine: Engine, now: datetime) -> None:
         now: The time.
     """
     c = job_runs.c
-    newest = select(c.job_name, func.max(c.ended_at, type_=Moment)).where(c.succeeded).group_by(c.job_name)
+    newest = (
+        select(c.job_name, func.max(c.ended_at, type_=UtcDateTime)).where(c.succeeded).group_by(c.job_name)
+    )
     is_open = (alert_incidents.c.source == _SOURCE) & alert_incidents.c.closed_at.is_(None)
     with engine.connect() as connection:
         succeeded = {name: at.timestamp() for name, at in connection.execute(newest)}

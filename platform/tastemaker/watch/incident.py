@@ -129,7 +129,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Silence:
-    """Alerts that no one is notified of for a while."""
+    """Alerts that are not notified for a while."""
 
     id: int
     matchers: Mapping[str, str]

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Row, func, or_, select
 
 from tastemaker.errors import UnknownNameError
 from tastemaker.storage.tables import (
-    Moment,
+    UtcDateTime,
     alert_incidents,
     alert_notes,
     alert_outbox,
@@ -167,7 +167,7 @@ def notification_seconds(engine: Engine, *, days: float) -> list[float]:
     with engine.connect() as connection:
         since = database_now(connection) - timedelta(days=days)
         rows = connection.execute(
-            select(alert_incidents.c.opened_at, func.min(alert_outbox.c.finished_at, type_=Moment))
+            select(alert_incidents.c.opened_at, func.min(alert_outbox.c.finished_at, type_=UtcDateTime))
             .join(alert_outbox, alert_outbox.c.incident_id == alert_incidents.c.id)
             .where(sent, alert_incidents.c.severity == "page", alert_incidents.c.opened_at > since)
             .group_by(alert_incidents.c.id, alert_incidents.c.opened_at)

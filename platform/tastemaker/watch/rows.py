@@ -14,7 +14,7 @@ from tastemaker.storage.upserts import insert_new
 from tastemaker.watch.incident import AlertState, Incident, Message, Silence
 
 
-def moment(seconds: float) -> datetime:
+def utc_datetime(seconds: float) -> datetime:
     """Return seconds since 1970 UTC as a time."""
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -25,7 +25,7 @@ def database_now(connection: Connection) -> datetime:
     For Postgres that is the server's clock; a SQLite file is on one machine, whose clock it is.
     """
     if connection.dialect.name == "sqlite":
-        return moment(time.time())
+        return utc_datetime(time.time())
     found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return found.astimezone(UTC)
 
@@ -55,7 +55,7 @@ def enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]
             "n": message.n,
             "key": key,
             "delivery_id": f"{message.incident_uid}-{message.event}-{message.n}-{channel}",
-            "created_at": moment(message.at),
+            "created_at": utc_datetime(message.at),
             "due_at": database_now(connection),
             "tries": 0,
         }

@@ -26,7 +26,7 @@ class Scraper:
 
     def __init__(self) -> None:
         """Create the threads."""
-        # A kept connection may be closed by the service at the moment of the next scrape.
+        # A kept connection may be closed by the service at the time of the next scrape.
         self._http = urllib3.PoolManager(retries=False, headers={"Connection": "close"})
         self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="scrape")
 

@@ -27,11 +27,11 @@ from tastemaker.watch.incident import AlertState, Changes, Incident, Silence
 from tastemaker.watch.rows import (
     database_now,
     enqueue,
-    moment,
     number_of,
     read_incident,
     read_silence,
     read_state,
+    utc_datetime,
 )
 
 LEASE_SECONDS = 15.0
@@ -65,7 +65,7 @@ class WatchStore:
             watcher: Identity of this process, such as host, process id and start.
         """
         self.engine, self.watcher = engine, watcher
-        self._started_at = moment(time.time())
+        self._started_at = utc_datetime(time.time())
 
     def renew(self, role: str, evaluated_at: float | None) -> bool:
         """Write the beat, and take or keep the lease if no other watcher has it.
@@ -89,7 +89,7 @@ class WatchStore:
                         "role": role if role == "facts" else "evaluates" if holds else "waits",
                         "started_at": self._started_at,
                         "beat_at": now,
-                        "evaluated_at": None if evaluated_at is None else moment(evaluated_at),
+                        "evaluated_at": None if evaluated_at is None else utc_datetime(evaluated_at),
                     }
                 ],
             )
@@ -159,7 +159,12 @@ class WatchStore:
                 _write_state(connection, key, state)
             for note in changes.notes:
                 if (number := number_of(connection, note.incident_uid, numbers)) is not None:
-                    row = {"uid": note.uid, "incident_id": number, "at": moment(note.at), "text": note.text}
+                    row = {
+                        "uid": note.uid,
+                        "incident_id": number,
+                        "at": utc_datetime(note.at),
+                        "text": note.text,
+                    }
                     insert_new(connection, alert_notes, [row])
             for message in changes.messages:
                 enqueue(connection, message, numbers)
@@ -178,7 +183,7 @@ def _write_incident(connection: Connection, incident: Incident) -> int:
         "severity": incident.severity,
         "cause": incident.cause,
         "source": incident.source,
-        "opened_at": moment(incident.opened_at),
+        "opened_at": utc_datetime(incident.opened_at),
         "summary": incident.summary,
         "condition": incident.condition,
         "value": incident.value,
@@ -197,11 +202,11 @@ def _write_incident(connection: Connection, incident: Incident) -> int:
         ).scalar_one()
     changed: dict[str, Any] = {
         "notified": list(incident.notified),
-        "notified_at": None if incident.notified_at is None else moment(incident.notified_at),
+        "notified_at": None if incident.notified_at is None else utc_datetime(incident.notified_at),
         "reminders": incident.reminders,
     }
     if incident.closed_at is not None:
-        changed |= {"closed_at": moment(incident.closed_at), "ending": incident.ending}
+        changed |= {"closed_at": utc_datetime(incident.closed_at), "ending": incident.ending}
     connection.execute(update(alert_incidents).where(alert_incidents.c.id == number).values(changed))
     return int(number)
 
@@ -219,14 +224,14 @@ def _write_state(connection: Connection, key: str, state: AlertState | None) -> 
                 "rule": state.rule,
                 "labels": dict(state.labels),
                 "phase": state.phase,
-                "since": moment(state.since),
-                "quiet_since": None if state.quiet_since is None else moment(state.quiet_since),
+                "since": utc_datetime(state.since),
+                "quiet_since": None if state.quiet_since is None else utc_datetime(state.quiet_since),
                 "value": state.value,
-                "data_at": moment(state.data_at),
-                "blocked_at": None if state.blocked_at is None else moment(state.blocked_at),
+                "data_at": utc_datetime(state.data_at),
+                "blocked_at": None if state.blocked_at is None else utc_datetime(state.blocked_at),
                 "incident_uid": state.incident_uid,
                 "joined": state.joined,
-                "updated_at": moment(state.checked_at),
+                "updated_at": utc_datetime(state.checked_at),
             }
         ],
     )

@@ -180,8 +180,8 @@ def _lists(connection: DuckDBPyConnection, loaded: LoadedVersion, days: Sequence
     events, names = drift_rows.events_of(connection, days), loaded.model.capabilities.user_features
     came = [(day, rows.slice(0, ROWS_PER_DAY["lists"])) for day, rows in _by_day(events).items()]
     end = datetime.fromtimestamp(loaded.manifest.window.end, UTC).date()
-    everyone = pa.concat_tables([rows for _, rows in came])
-    given = _by_user(_features_as_of(connection, end, everyone, names))
+    all_users = pa.concat_tables([rows for _, rows in came])
+    given = _by_user(_features_as_of(connection, end, all_users, names))
     predictor = Predictor(loaded, features=lambda ids: np.array([given[each] for each in ids], np.float32))
     now = loaded.manifest.created_at.timestamp()
     asks = [

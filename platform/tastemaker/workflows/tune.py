@@ -98,7 +98,9 @@ def _evaluated(
     used = _used(workspace, plugin, base)
     candidate = base.model_validate(base.model_dump() | best.params)
     confirmation = _confirmed(workspace, bench, candidate, used, trials)
-    start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
+    start, cut, end = (
+        datetime.fromtimestamp(timestamp, UTC) for timestamp in (split.start, split.cut, split.end)
+    )
     path = best_config.path_of(settings.home, problem.name, plugin.name)
     if adopted := confirmation is not None and confirmation.better:
         study = _described(workspace, plugin, first, best, trials, name)

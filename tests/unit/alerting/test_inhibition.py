@@ -66,11 +66,11 @@ def test_a_fault_of_the_model_pages_by_one_rule(history: int, fault: int, share:
     found = {rule.name: rule for rule in all_rules(Settings())}
     series = lists(history, fault, share)
     paging = [found[name] for name in ("fallback_share", "fallback_share_quiet", "fallback_budget_burn")]
-    moments = range(history, history + fault + SETTLED_SECONDS, 5)
-    firing = {rule.name: states(rule, series, iter(moments)) for rule in paging}
+    timestamps = range(history, history + fault + SETTLED_SECONDS, 5)
+    firing = {rule.name: states(rule, series, iter(timestamps)) for rule in paging}
     assert any(firing["fallback_share"].values())
     assert not any(firing["fallback_share_quiet"].values())
     alone = [
-        now for now in moments if firing["fallback_budget_burn"][now] and not firing["fallback_share"][now]
+        now for now in timestamps if firing["fallback_budget_burn"][now] and not firing["fallback_share"][now]
     ]
     assert alone == []

@@ -233,7 +233,7 @@ def test_a_minimum_keeps_a_rule_from_firing_but_not_from_staying() -> None:
     assert condition.holds.evaluate(few, 60)
 
 
-def test_no_lists_are_no_data() -> None:
+def test_without_lists_nothing_is_known() -> None:
     condition = rules()["fallback_share"].condition
     idle = share_of(0, 0)
     assert not condition.fires.evaluate(idle, 60)

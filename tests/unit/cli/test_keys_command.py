@@ -108,7 +108,7 @@ def test_ten_at_once_make_ten_keys(home: Path) -> None:
 @pytest.mark.parametrize("words", [("new", "job", "--scope", "manage", "--per-second"),
                                    ("new", "job", "--scope", "manage", "--days"),
                                    ("rotate", "old", "--grace-hours")])  # fmt: skip
-def test_a_limit_that_is_no_number_is_no_limit_and_is_refused(
+def test_a_limit_that_is_not_a_number_is_not_a_limit_and_is_refused(
     home: Path, words: tuple[str, ...], number: str
 ) -> None:
     run("new", "old", "--scope", "feedback")

@@ -99,7 +99,7 @@ def test_users_outside_the_experiment_get_the_default_service_without_an_assignm
     within(tmp_path, act, plan=changed(routed_plan(tmp_path), enrolment=0))
 
 
-def test_an_answer_that_can_not_be_read_is_no_answer(tmp_path: Path) -> None:
+def test_an_answer_that_can_not_be_read_is_not_an_answer(tmp_path: Path) -> None:
     async def act(world: ControlWorld) -> None:
         world.services["challenger"].answer = lambda request: (200, {"hello": "world"})
         assert {one["version"] for one in await world.lists(USERS)} == {"v1"}

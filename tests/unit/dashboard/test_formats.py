@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tastemaker.dashboard.content import DataTable, TableCell, TableColumn
-from tastemaker.dashboard.formats import NO_FIGURE, as_csv, moment, number, shown
+from tastemaker.dashboard.formats import NO_FIGURE, as_csv, number, shown, time_text
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -39,7 +39,7 @@ def test_a_figure_has_three_digits_and_its_unit(value: float | None, unit: str, 
 
 
 def test_times_are_in_the_shops_zone_and_name_it() -> None:
-    assert moment(datetime(2026, 7, 1, 22, 30, tzinfo=UTC), BERLIN) == "2 Jul 2026 00:30 CEST"
+    assert time_text(datetime(2026, 7, 1, 22, 30, tzinfo=UTC), BERLIN) == "2 Jul 2026 00:30 CEST"
     assert shown(date(2026, 7, 1), TableColumn("day", "Day", "day"), BERLIN) == "1 Jul 2026"
 
 

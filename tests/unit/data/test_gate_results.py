@@ -38,7 +38,7 @@ class OneRule:
 
 
 def land(lake: Lake, day: int, values: Sequence[float]) -> None:
-    moment = START + timedelta(days=day)
+    timestamp = START + timedelta(days=day)
     rows = [
         {
             "event_id": f"e{day}-{number}",
@@ -46,12 +46,12 @@ def land(lake: Lake, day: int, values: Sequence[float]) -> None:
             "item_id": "tea",
             "event_type": "view",
             "value": value,
-            "occurred_at": moment,
+            "occurred_at": timestamp,
         }
         for number, value in enumerate(values)
     ]
     table = pa.Table.from_pylist(rows, nullable(EVENTS))
-    lake.write_day("landed_events", moment.date(), table, part="table")
+    lake.write_day("landed_events", timestamp.date(), table, part="table")
 
 
 def results(engine: Engine) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def test_a_file_is_read_by_its_name_and_not_its_neighbours(
     assert load(str(folder / "events.csv")).dataset.user_ids.decode([0]) == ["real"]
 
 
-def test_a_name_may_have_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_a_name_may_have_bytes_that_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.csv")
     path.write_text(EVENTS.format("real"))
     source = open_source(SourceSettings(path=path))

@@ -19,7 +19,7 @@ from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
 pytestmark = pytest.mark.slow
-MOMENT = datetime(2024, 1, 31, 15, 4, 5, tzinfo=UTC)
+TIMESTAMP = datetime(2024, 1, 31, 15, 4, 5, tzinfo=UTC)
 
 
 def column(folder: Path, name: str, values: list[str], **options: Any) -> list[Any]:
@@ -75,8 +75,8 @@ def column(folder: Path, name: str, values: list[str], **options: Any) -> list[A
         ["31st of January 2024 at 15:04:05"],
     ],
 )
-def test_one_moment_in_many_forms(tmp_path: Path, values: list[str]) -> None:
-    assert column(tmp_path, "occurred_at", values) == [MOMENT] * len(values)
+def test_one_time_in_many_forms(tmp_path: Path, values: list[str]) -> None:
+    assert column(tmp_path, "occurred_at", values) == [TIMESTAMP] * len(values)
 
 
 def test_the_whole_column_decides(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_integers_of_a_parquet_file_may_be_days(tmp_path: Path) -> None:
 
 def test_local_forms_are_in_the_zone_of_the_settings(tmp_path: Path) -> None:
     for value in ("31.01.2024 16:04:05", "20240131160405", "45322.669502315"):
-        assert column(tmp_path, "occurred_at", [value], timezone="Europe/Berlin") == [MOMENT]
+        assert column(tmp_path, "occurred_at", [value], timezone="Europe/Berlin") == [TIMESTAMP]
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_a_dot_that_may_separate_thousands_is_reported(
         ("month first", "02/01/2024", datetime(2024, 2, 1, tzinfo=UTC)),
         ("year first", "24/02/01", datetime(2024, 2, 1, tzinfo=UTC)),
         ("%d|%m|%Y", "02|01|2024", datetime(2024, 1, 2, tzinfo=UTC)),
-        ("seconds", "1706713445", MOMENT),
-        ("milliseconds", "1706713445000", MOMENT),
+        ("seconds", "1706713445", TIMESTAMP),
+        ("milliseconds", "1706713445000", TIMESTAMP),
         ("yyyymmdd", "20240131", datetime(2024, 1, 31, tzinfo=UTC)),
         ("excel", "45322", datetime(2024, 1, 31, tzinfo=UTC)),
     ],
@@ -235,7 +235,9 @@ def test_a_catalogue_has_forms_of_its_own(tmp_path: Path) -> None:
     assert reading.facts["written as"] == {"price": "decimal comma", "first_seen_at": "day first"}
 
 
-MOMENTS = st.datetimes(datetime(1990, 1, 2), datetime(2024, 12, 31)).map(lambda at: at.replace(microsecond=0))
+TIMESTAMPS = st.datetimes(datetime(1990, 1, 2), datetime(2024, 12, 31)).map(
+    lambda at: at.replace(microsecond=0)
+)
 WRITTEN = [
     "%Y-%m-%dT%H:%M:%S",
     "%d/%m/%Y %H:%M:%S",
@@ -249,22 +251,22 @@ WRITTEN = [
 
 
 @settings(deadline=None, max_examples=40)
-@given(moments=st.lists(MOMENTS, min_size=1, max_size=8), pattern=st.sampled_from(WRITTEN))
+@given(timestamps=st.lists(TIMESTAMPS, min_size=1, max_size=8), pattern=st.sampled_from(WRITTEN))
 def test_what_strftime_writes_is_read_or_asked_for(
-    tmp_path_factory: pytest.TempPathFactory, moments: list[datetime], pattern: str
+    tmp_path_factory: pytest.TempPathFactory, timestamps: list[datetime], pattern: str
 ) -> None:
-    """Never read as another moment."""
+    """Never read as another time."""
     folder = tmp_path_factory.mktemp("times")
     found: list[Any] | None
     try:
-        found = column(folder, "occurred_at", [at.strftime(pattern) for at in moments])
+        found = column(folder, "occurred_at", [at.strftime(pattern) for at in timestamps])
     except SourceError:
         found = None
     if found is None:
-        assert all(at.day <= 12 for at in moments)
+        assert all(at.day <= 12 for at in timestamps)
         assert "/" in pattern
     else:
-        assert found == [at.replace(tzinfo=UTC) for at in moments]
+        assert found == [at.replace(tzinfo=UTC) for at in timestamps]
 
 
 @settings(deadline=None, max_examples=25)

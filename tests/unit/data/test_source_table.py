@@ -87,21 +87,21 @@ def test_ids_made_from_content_are_stable_and_distinct(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     """Naive and zoned timestamps, whole numbers that became floating point, and numbers as ids."""
-    moment = datetime(2024, 7, 5, 12)
+    timestamp = datetime(2024, 7, 5, 12)
     table = pa.table(
         {
             "user_id": pa.array([17850.0, None]),
             "item_id": pa.array([5, 6], pa.int64()),
-            "occurred_at": pa.array([moment, moment], pa.timestamp("ns")),
+            "occurred_at": pa.array([timestamp, timestamp], pa.timestamp("ns")),
         }
     )
     pq.write_table(table, tmp_path / "naive.parquet")
     rows = rows_of(tmp_path / "naive.parquet", timezone="Europe/Berlin")
     assert [(row["user_id"], row["item_id"]) for row in rows] == [("17850", "5"), (None, "6")]
     assert rows[0]["occurred_at"] == datetime(2024, 7, 5, 10, tzinfo=UTC)
-    zoned = pa.array([moment.replace(tzinfo=UTC)] * 2, pa.timestamp("ms", tz="Asia/Tokyo"))
+    zoned = pa.array([timestamp.replace(tzinfo=UTC)] * 2, pa.timestamp("ms", tz="Asia/Tokyo"))
     pq.write_table(table.set_column(2, "occurred_at", zoned), tmp_path / "zoned.parquet")
-    assert rows_of(tmp_path / "zoned.parquet")[0]["occurred_at"] == moment.replace(tzinfo=UTC)
+    assert rows_of(tmp_path / "zoned.parquet")[0]["occurred_at"] == timestamp.replace(tzinfo=UTC)
 
 
 @pytest.mark.slow
@@ -114,8 +114,8 @@ def test_days_are_read_alone_and_in_order(tmp_path: Path) -> None:
     chunks = list(source.read({date(2024, 1, 9), date(2024, 1, 3)}, 2))
     assert [row["user_id"] for chunk in chunks for row in chunk.to_pylist()] == ["u1", "u3", "u2"]
     assert max(map(len, chunks)) <= 2
-    everyone = pa.concat_tables(source.read(None, 2)).column("user_id").to_pylist()
-    assert everyone == ["u", "u1", "u3", "u0", "u4", "u5", "u2"]
+    all_users = pa.concat_tables(source.read(None, 2)).column("user_id").to_pylist()
+    assert all_users == ["u", "u1", "u3", "u0", "u4", "u5", "u2"]
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_own_columns_of_users_are_kept_where_they_are_named(tmp_path: Path) -> N
 
 
 def test_own_columns_of_any_type_become_text(tmp_path: Path) -> None:
-    moment = datetime(2024, 7, 5, 12)
+    timestamp = datetime(2024, 7, 5, 12)
     table = pa.table(
         {
             "user_id": ["a", "b"],
@@ -179,8 +179,8 @@ def test_own_columns_of_any_type_become_text(tmp_path: Path) -> None:
             "share": pa.array([0.25, float("nan")]),
             "count": pa.array([3, None], pa.int16()),
             "yes": pa.array([True, None]),
-            "day": pa.array([moment.date(), None]),
-            "at": pa.array([moment, None]),
+            "day": pa.array([timestamp.date(), None]),
+            "at": pa.array([timestamp, None]),
             "kind": pa.array(["é", " "]).dictionary_encode(),
             "value": pa.array([1, 2]),
         }
@@ -274,17 +274,19 @@ def test_unknown_source() -> None:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
-    moments=st.lists(
+    timestamps=st.lists(
         st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
         min_size=1,
         max_size=20,
     )
 )
-def test_days_hold_every_row_once(tmp_path_factory: pytest.TempPathFactory, moments: list[datetime]) -> None:
+def test_days_hold_every_row_once(
+    tmp_path_factory: pytest.TempPathFactory, timestamps: list[datetime]
+) -> None:
     path = tmp_path_factory.mktemp("t") / "events.parquet"
-    n = len(moments)
+    n = len(timestamps)
     users = [str(i) for i in range(n)]
-    pq.write_table(pa.table({"user_id": users, "item_id": ["i"] * n, "occurred_at": moments}), path)
+    pq.write_table(pa.table({"user_id": users, "item_id": ["i"] * n, "occurred_at": timestamps}), path)
     source = open_source(SourceSettings(name="table", path=path))
     found = []
     for day in source.days():
@@ -323,9 +325,9 @@ def test_own_columns_of_items_reach_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_list_in_a_table_in_memory_reaches_the_model_as_a_vector() -> None:
-    moments = [datetime(2024, 1, 1 + n) for n in range(20)]
+    timestamps = [datetime(2024, 1, 1 + n) for n in range(20)]
     events = pa.table(
-        {"user_id": [f"u{n % 3}" for n in range(20)], "item_id": ["a", "b"] * 10, "occurred_at": moments}
+        {"user_id": [f"u{n % 3}" for n in range(20)], "item_id": ["a", "b"] * 10, "occurred_at": timestamps}
     )
     vectors = pa.array([[0.1, -2.5e-9], None], pa.list_(pa.float32()))
     items = pa.table({"item_id": ["a", "b"], "embedding": vectors})

@@ -1,4 +1,4 @@
-"""The data set as it was at an earlier moment: nothing of the future is left in it."""
+"""The data set as it was at an earlier time: nothing of the future is left in it."""
 
 from __future__ import annotations
 

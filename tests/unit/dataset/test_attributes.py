@@ -28,12 +28,12 @@ CUP = {"item_id": "cup", "title": "Red cup", "category": "ware", "price": 4.5}
 TEA = {"item_id": "tea", "title": "Green tea", "category": "drinks", "price": None}
 
 
-def moment(seconds: int) -> datetime:
+def timestamp(seconds: int) -> datetime:
     return datetime.fromtimestamp(START, UTC) + timedelta(seconds=seconds)
 
 
 def listed(item: dict[str, Any], seconds: int = 0, **own: str | None) -> dict[str, Any]:
-    return item | {"first_seen_at": moment(seconds), "own": list(own.items()) or None}
+    return item | {"first_seen_at": timestamp(seconds), "own": list(own.items()) or None}
 
 
 ITEMS = [
@@ -46,9 +46,9 @@ ITEMS = [
 def load(root: Path, items: list[dict[str, Any]] = ITEMS) -> Dataset:
     lake = make_lake(root, ROWS, items)
     users = [
-        {"user_id": "ä", "country": "France", "first_seen_at": moment(0), "own": [("age", "41")]},
-        {"user_id": "b", "country": None, "first_seen_at": moment(0), "own": [("age", None)]},
-        {"user_id": "u9", "country": "Chad", "first_seen_at": moment(0), "own": None},
+        {"user_id": "ä", "country": "France", "first_seen_at": timestamp(0), "own": [("age", "41")]},
+        {"user_id": "b", "country": None, "first_seen_at": timestamp(0), "own": [("age", None)]},
+        {"user_id": "u9", "country": "Chad", "first_seen_at": timestamp(0), "own": None},
     ]
     lake.write("users", pa.Table.from_pylist(users, schema=USERS))
     return Dataset.load(lake, make_problem(split={"test_days": 3}))
@@ -92,7 +92,7 @@ def test_a_backtest_sees_no_item_and_no_user_of_its_future(tmp_path: Path) -> No
 
 def reported(lake: Lake, *changes: tuple[str, int, str, float]) -> None:
     rows = [
-        {"item_id": item, "received_at": moment(at), "title": title, "price": price, "available": True}
+        {"item_id": item, "received_at": timestamp(at), "title": title, "price": price, "available": True}
         for item, at, title, price in changes
     ]
     lake.write(HISTORY, pa.Table.from_pylist(rows, schema=ITEM_CHANGES))

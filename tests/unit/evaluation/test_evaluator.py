@@ -1,4 +1,4 @@
-"""Asking a model for everyone's list: what is scored, what is refused, and what a backtest stores."""
+"""Asking a model for all users' lists: what is scored, what is refused, and what a backtest stores."""
 
 from __future__ import annotations
 

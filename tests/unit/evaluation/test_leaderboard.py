@@ -98,7 +98,7 @@ def test_verdicts_and_ranks(board: Leaderboard) -> None:
     assert board.rows[2].better_than == ("contrary",)
 
 
-def test_a_model_that_these_users_cannot_tell_from_the_best_is_tied_with_it(
+def test_a_model_that_these_users_cannot_distinguish_from_the_best_is_tied_with_it(
     engine: Engine, home: Path
 ) -> None:
     plugin = Plugin("nearly", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")

@@ -20,7 +20,7 @@ from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.problem import Guardrail
 
 pytestmark = pytest.mark.slow
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+TIMESTAMP = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def shown_brief(board: Leaderboard, columns: int) -> list[str]:

@@ -78,7 +78,7 @@ def test_nothing_relevant_and_nothing_shown_score_zero() -> None:
             assert scores[1] == 0, name
 
 
-def test_an_item_that_came_back_counts_against_the_reward_and_is_no_hit() -> None:
+def test_an_item_that_came_back_counts_against_the_reward_and_is_not_a_hit() -> None:
     ranked = ranked_lists([[0, 1]], [[-2.0, 5.0]])
     assert metrics.reward(ranked).tolist() == [3.0]
     assert metrics.recall(ranked).tolist() == [1.0]
@@ -189,7 +189,7 @@ def test_novelty_and_popularity_by_hand() -> None:
     np.testing.assert_allclose(metrics.popularity_bias(ranked), [(7 / 8 + 1 / 8) / 2, 3 / 8])
 
 
-def test_a_repeated_purchase_is_no_second_user() -> None:
+def test_a_repeated_purchase_is_not_a_second_user() -> None:
     once, often = training([0, 1], [0, 1], 2, 2), training([0, 0, 0, 1], [0, 0, 0, 1], 2, 2)
     np.testing.assert_array_equal(
         ItemStatistics(once).self_information, ItemStatistics(often).self_information

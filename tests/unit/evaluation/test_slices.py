@@ -197,7 +197,7 @@ def test_to_ask_for_slices_changes_no_data_and_other_values_do(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_column_that_tells_people_apart_is_refused(tmp_path: Path) -> None:
+def test_a_column_that_identifies_people_is_refused(tmp_path: Path) -> None:
     lake, n = Lake(tmp_path), 26
     shop(tmp_path)
     events = pa.concat_tables([lake.read("events")] * n).to_pylist()
@@ -272,7 +272,7 @@ def test_a_slice_is_its_users_alone() -> None:
     assert [found.verdict for found in slices[1].rows] == ["tied", "baseline"]
 
 
-def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
+def test_one_value_is_not_a_slice_and_small_ones_go_together() -> None:
     one = users_of([[0.1, 0.2], [0.2, 0.3]], ["AT", "AT"])
     assert compare_slices(one, ["m", "p"], "p", "ndcg") == ()
     labels = [f"c{n:02}" for n in range(20) for _ in range(21 - n)]

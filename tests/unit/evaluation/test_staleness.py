@@ -86,7 +86,7 @@ def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Pa
     assert results.newest(opened.engine, "drift") == []
 
 
-def test_a_week_without_anybody_is_left_out(tmp_path: Path) -> None:
+def test_a_week_without_users_is_left_out(tmp_path: Path) -> None:
     events = [row for row in drifting_rows(CHANGING, users=40) if row.seconds // (7 * DAY) != 4]
     found = staleness.measure(world(tmp_path, events, DRIFT_PROBLEM).backtester(LATEST), WEEKS)
     assert [week.age_days for week in found.weeks] == [0, 7, 21]

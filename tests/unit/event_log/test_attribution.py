@@ -242,10 +242,10 @@ SECONDS = st.integers(0, int(9 * DAY)).map(float)
 
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[list[Record], list[FeedbackRecord]]:
-    """Answers at different moments, and events about them."""
-    moments = draw(st.lists(SECONDS, max_size=6, unique=True))
+    """Answers at different times, and events about them."""
+    timestamps = draw(st.lists(SECONDS, max_size=6, unique=True))
     lists = st.lists(ITEMS, min_size=1, max_size=3, unique=True).map(tuple)
-    requests = [shown(number, at, draw(USERS), draw(lists)) for number, at in enumerate(moments)]
+    requests = [shown(number, at, draw(USERS), draw(lists)) for number, at in enumerate(timestamps)]
     events = [
         reported(
             str(draw(st.integers(0, 9))),

@@ -56,7 +56,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.mark.parametrize("name", ["requests.db", "recent.db"])
-def test_a_file_that_is_no_database_is_named_and_nothing_is_lost(
+def test_a_file_that_is_not_a_database_is_named_and_nothing_is_lost(
     tmp_path: Path, lake: Lake, name: str
 ) -> None:
     fill(tmp_path, [record(1), FeedbackRecord("e", "tea", "click", 1.0, NOON, NOON, "user-1")])

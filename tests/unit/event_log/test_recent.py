@@ -125,8 +125,8 @@ def test_the_index_is_bounded_and_the_oldest_leave(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recent_feedback, "TAIL", 16)
     index = Index(most=100)
     for n in range(1_000):
-        moment = NOW + n
-        index.add([RecentEvent(f"e{n}", f"i{n}", "purchase", 1.0, moment, moment, f"u{n}")])
+        timestamp = NOW + n
+        index.add([RecentEvent(f"e{n}", f"i{n}", "purchase", 1.0, timestamp, timestamp, f"u{n}")])
         assert len(index) <= 125 + 16
     assert index.of(["u999"]) is not None
     assert index.of(["u0"]) is None
@@ -146,7 +146,7 @@ def test_a_history_with_later_events_is_the_history_of_all(
     events = _events(rows)
     whole = History.from_events(events, 3, 4)
     cut = min(first, len(rows))
-    # A pair's events of one second are known all or not at all: else none could tell which are.
+    # A pair's events of one second are known all or not at all: else none could say which are.
     while 0 < cut < len(rows) and rows[cut][3] == rows[cut - 1][3]:
         cut -= 1
     made = extended(History.from_events(events[:cut], 3, 4), events)
@@ -260,12 +260,12 @@ def test_an_event_that_names_only_its_request_is_of_the_requests_user(opened: Op
     shop.feedback(item, user_id=None, request_id=answer.request_id)
     assert item not in shop.shown("a new user")
     assert item not in other.shown("a new user")
-    shop.feedback(item, user_id=None, request_id="of somebody else's")
+    shop.feedback(item, user_id=None, request_id="of another user")
     assert item in shop.shown("another user")
 
 
 def test_a_request_may_be_logged_after_its_feedback(opened: Open, tmp_path: Path) -> None:
-    """By another worker, a moment later."""
+    """By another worker, shortly later."""
     shop = opened()
     request_id = f"{7:032x}"
     shop.feedback("item-00", user_id=None, request_id=request_id)
@@ -459,7 +459,7 @@ def test_what_can_be_read_counts_while_the_drained_events_can_not(tmp_path: Path
         unknown, of_request, of_user = (
             msgspec.structs.replace(one, user_id=user_id, request_id=request_id)
             for one, user_id, request_id in zip(
-                what, (None, None, "u"), ("of no one", asked.request_id, None), strict=True
+                what, (None, None, "u"), ("of no user", asked.request_id, None), strict=True
             )
         )
         fill(tmp_path, [unknown, of_request, asked, of_user])

@@ -299,8 +299,8 @@ def _written(
     path: Path, revision: int, *, name: str = "a", made_at: float | None = None, **more: Any
 ) -> bytes:
     """Write a plan, and return its bytes."""
-    moment = 1_700_000_000.0 + revision if made_at is None else made_at
-    write_plan(path, plan_of(experiment(name, **more), revision=revision, made_at=moment))
+    timestamp = 1_700_000_000.0 + revision if made_at is None else made_at
+    write_plan(path, plan_of(experiment(name, **more), revision=revision, made_at=timestamp))
     return path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Features against loops over the log in Python, and the law that none sees its own moment or a later one."""
+"""Features against loops over the log in Python, and the rule that none sees its own time or a later one."""
 
 from __future__ import annotations
 

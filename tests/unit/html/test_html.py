@@ -84,7 +84,7 @@ def listed(reports: Path) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def test_the_index_tells_of_each_page_the_newest_first(tmp_path: Path) -> None:
+def test_the_index_describes_each_page_the_newest_first(tmp_path: Path) -> None:
     names = ["board.html", "a #1 & 50%? <x>.html", "docs/deep.html"]
     (tmp_path / "docs").mkdir()
     for at, name in enumerate(names):
@@ -103,7 +103,7 @@ def test_the_index_tells_of_each_page_the_newest_first(tmp_path: Path) -> None:
     assert found["none.html"][0] == "none.html"
 
 
-def test_the_index_forgets_what_was_deleted_and_takes_names_that_are_no_text(tmp_path: Path) -> None:
+def test_the_index_forgets_what_was_deleted_and_takes_names_that_are_not_text(tmp_path: Path) -> None:
     for name in (b"gone.html", b"latin-\xe9.html"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("<p>")
     (tmp_path / "broken.html").symlink_to(tmp_path / "nowhere.html")
@@ -145,10 +145,10 @@ def test_pages_written_at_the_same_time_are_all_listed(tmp_path: Path) -> None:
     assert len(listed(tmp_path)) == 12
 
 
-@pytest.mark.parametrize("moment", ["not a time", ""])
-def test_a_page_without_its_time_has_that_of_its_file(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize("timestamp", ["not a time", ""])
+def test_a_page_without_its_time_has_that_of_its_file(tmp_path: Path, timestamp: str) -> None:
     path = tmp_path / "old.html"
-    path.write_text(f"<head><meta name='{CREATED}' content='{moment}'></head>")
+    path.write_text(f"<head><meta name='{CREATED}' content='{timestamp}'></head>")
     os.utime(path, (0, 0))
     head = index.head_of(path)
     assert head is not None

@@ -44,8 +44,8 @@ def random_log(count: int) -> list[Entry]:
         wait = rng.choice([-700.0, -5.0, 5.0, DAY, 8 * DAY])
         event = bought(f"named-{number}", one, item, wait)
         if number % 2:
-            moment = one.occurred_at + wait
-            fields = (f"free-{number}", item, "purchase", 1.0, moment, moment + 60.0)
+            timestamp = one.occurred_at + wait
+            fields = (f"free-{number}", item, "purchase", 1.0, timestamp, timestamp + 60.0)
             event = FeedbackRecord(*fields, user_id=one.user_id)
         entries.append(event)
     entries += [entries[count], bought("twice", requests[0], "item-0", 5.0)]

@@ -157,7 +157,7 @@ def test_a_dislike_of_then_counts(tmp_path: Path) -> None:
     assert second in shown
 
 
-def test_a_moment_of_the_service_is_named_and_not_repeated(
+def test_a_state_of_the_service_is_named_and_not_repeated(
     made: tuple[Path, dict[str, Version]], home: Settings
 ) -> None:
     """A late model is asked again."""

@@ -278,8 +278,8 @@ def test_a_job_failed_until_it_succeeds_again(settings: Settings) -> None:
     engine, start = open_engine(settings.metadata_url), datetime(2026, 3, 1, tzinfo=UTC)
 
     def end(number: int, job_name: str, succeeded: bool) -> None:
-        moment = start + timedelta(hours=number)
-        record_job_run(engine, f"run-{number}", job_name, succeeded=succeeded, ended_at=moment)
+        timestamp = start + timedelta(hours=number)
+        record_job_run(engine, f"run-{number}", job_name, succeeded=succeeded, ended_at=timestamp)
 
     end(1, "everything", True)
     end(2, "everything", False)

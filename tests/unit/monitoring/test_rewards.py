@@ -37,14 +37,14 @@ def make_lake(root: Path, shown: list[tuple[float, list[float]]]) -> Lake:
         asked = request(number, user_id=f"user-{number % 40}", occurred_at=at, model="ease", version="v1")
         requests.append(asked)
         for place, delay in enumerate(delays):
-            moment = at + delay * DAY
+            timestamp = at + delay * DAY
             clicks.append(
                 click(
                     f"{number}-{place}",
                     user_id=asked.user_id,
                     request_id=asked.request_id,
-                    occurred_at=moment,
-                    received_at=moment,
+                    occurred_at=timestamp,
+                    received_at=timestamp,
                 )
             )
     lake = Lake(root)

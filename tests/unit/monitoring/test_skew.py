@@ -210,8 +210,8 @@ def test_a_value_that_became_missing_is_found(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_late_events_are_no_difference(home: Home) -> None:
-    """One user's event comes late, and one new user: everyone's share of a country changes."""
+def test_late_events_are_not_a_difference(home: Home) -> None:
+    """One user's event comes late, and one new user: all users' share of a country changes."""
     home.log(home.snapshots(END, hours_ago=5))
     home.add_event(USERS[3], END)
     home.add_event("someone else", END)

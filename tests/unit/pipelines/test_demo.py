@@ -26,7 +26,7 @@ def test_a_home_keeps_its_date(tmp_path: Path) -> None:
     assert _dated(tmp_path / "other") == _dated(tmp_path / "other") != _dated(tmp_path)
 
 
-def test_a_run_after_the_demo_goes_on_with_the_same_shop(tmp_path: Path) -> None:
+def test_a_run_after_the_demo_continues_with_the_same_shop(tmp_path: Path) -> None:
     noted = _dated(tmp_path)
     identity = SimulatedShop(ShopConfig(dated=noted)).identity
     assert Workspace(Settings(home=tmp_path)).source.identity == identity

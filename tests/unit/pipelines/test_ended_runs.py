@@ -149,7 +149,7 @@ def test_a_run_that_can_not_be_started_again_is_reported(
     assert incident.labels["run_id"] == given_up
 
 
-def test_old_failures_are_no_news_when_the_sensor_is_new(
+def test_old_failures_are_not_news_when_the_sensor_is_new(
     instance: dg.DagsterInstance, workspace: LazyWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ended_runs_module, "FIRST_REPORTED", timedelta(0))

@@ -83,7 +83,7 @@ def asked(data: TrainingData, users: Int32, history: History) -> Batch:
     )
 
 
-def everyone(data: TrainingData) -> Batch:
+def all_users(data: TrainingData) -> Batch:
     """Every user, and an unknown user without history."""
     users = np.append(np.arange(N_USERS), -1).astype(np.int32)
     return asked(data, users, data.history[users])
@@ -103,7 +103,7 @@ def test_items_that_are_only_disliked_rank_below_all_liked_items(name: str) -> N
         sums = data.history.matrix().toarray()
         good = (sums > 0).any(axis=0)
         bad = (sums < 0).any(axis=0) & ~good
-        found = places(fitted(name, data, {}).recommend(everyone(data), N_ITEMS).items)
+        found = places(fitted(name, data, {}).recommend(all_users(data), N_ITEMS).items)
         for item in np.flatnonzero(bad):
             assert (found[:, [item]] > found[:, good]).all(), (item, found)
 
@@ -148,7 +148,7 @@ def test_an_item_that_all_dislike_falls_below_one_that_all_like(name: str) -> No
         rows += [(user, good, 1.0, 20) for user in range(N_USERS)]
         rows += [(user, bad, -1.0, 20 + again) for user in range(N_USERS) for again in range(3)]
         data = made(rows, name)
-        batch = everyone(data)[np.repeat(np.arange(N_USERS + 1), 30)]
+        batch = all_users(data)[np.repeat(np.arange(N_USERS + 1), 30)]
         batch = replace(batch, seeds=np.arange(len(batch), dtype=np.uint64))
         found = places(fitted(name, data, {}).recommend(batch, N_ITEMS).items)
         if discovery.get(name).recommender.capabilities.stochastic:

@@ -38,7 +38,7 @@ Act = Callable[[Any], object]
 
 
 class Writer(Recommender[Config]):
-    """Does to its input what a test tells it to."""
+    """Does to its input what a test wants of it."""
 
     name = "writer"
     reference = "none"
@@ -87,7 +87,7 @@ def data() -> TrainingData:
 
 def batch() -> Batch:
     """With everything that a batch may hold."""
-    made = Subject(Writer).everyone()
+    made = Subject(Writer).all_users()
     n = len(made)
     return replace(
         made,

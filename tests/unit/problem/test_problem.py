@@ -225,7 +225,7 @@ def test_the_rules_also_guard_problems_made_in_python() -> None:
         ("&a {name: *a}", "2 mistakes|1 mistake"),
     ],
 )
-def test_what_is_no_problem_at_all(tmp_path: Path, text: str, message: str) -> None:
+def test_what_is_not_a_problem_at_all(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         load_problem(written(tmp_path, text))
 

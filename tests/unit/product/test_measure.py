@@ -341,7 +341,7 @@ def as_values(rows: Mapping[tuple[Any, ...], Any], metric: str) -> set[float | N
     return {row.value for key, row in rows.items() if key[0] == metric}
 
 
-def test_rewards_that_are_no_numbers_leave_the_cell_empty(tmp_path: Path) -> None:
+def test_rewards_that_are_not_numbers_leave_the_cell_empty(tmp_path: Path) -> None:
     world = make_world(80, 6, seed=1)
     world.feedback = [msgspec.structs.replace(one, value=math.nan) for one in world.feedback]
     settings = write_home(tmp_path, world)

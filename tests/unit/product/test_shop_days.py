@@ -34,15 +34,15 @@ def test_a_day_lasts_from_midnight_to_midnight(zone: str, day: date, hours: floa
     st.sampled_from(ZONES),
     st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),
 )
-def test_every_time_is_in_exactly_its_day(zone: str, moment: datetime) -> None:
+def test_every_time_is_in_exactly_its_day(zone: str, timestamp: datetime) -> None:
     days = ShopDays(zone)
-    day = days.of(moment)
+    day = days.of(timestamp)
     if (zone, day) == ("Pacific/Apia", date(2011, 12, 29)):
         return  # Samoa had no 30 December: the table of days has two that begin at the same time
-    assert days.start(day) <= moment < days.end(day)
-    first, last = days.overlapping(moment.date())
+    assert days.start(day) <= timestamp < days.end(day)
+    first, last = days.overlapping(timestamp.date())
     assert first <= day <= last
-    assert moment.date() in utc_days_between(days.start(day), days.end(day))
+    assert timestamp.date() in utc_days_between(days.start(day), days.end(day))
 
 
 def test_the_table_of_days_has_the_end_of_the_last() -> None:

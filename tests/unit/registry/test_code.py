@@ -44,7 +44,7 @@ def test_the_code_version_in_a_checkout_is_the_commit(
 
 
 def test_the_code_version_elsewhere_is_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the package is installed inside somebody's repository, which does not track it."""
+    """Also where the package is installed inside a user's repository, which does not track it."""
     _git(tmp_path, "init", "-q")
     (tmp_path / "code.py").touch()
     monkeypatch.setattr(code, "__file__", str(tmp_path / "code.py"))

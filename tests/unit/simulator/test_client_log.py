@@ -89,7 +89,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(read(path)) == [Acknowledged(["flushed"])]
 
 
-def test_what_is_no_ledger_is_named_with_its_line(tmp_path: Path) -> None:
+def test_what_is_not_a_ledger_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"type":"begun","run":"r","url":"","seed":1}\nhello\n')
     with pytest.raises(ClientLogError, match=r"ledger\.jsonl, line 2"):

@@ -99,8 +99,8 @@ def test_digests_tell_days_and_natures_apart() -> None:
 def test_events_are_in_order_unique_and_from_who_was_there() -> None:
     shop = Shop(SMALL)
     table = everything(shop)
-    moments = table["occurred_at"].to_numpy()
-    assert (np.diff(moments) >= np.timedelta64(0, "us")).all()
+    timestamps = table["occurred_at"].to_numpy()
+    assert (np.diff(timestamps) >= np.timedelta64(0, "us")).all()
     assert len(table["event_id"].unique()) == len(table)
     for key, known in (("user_id", shop.users()), ("item_id", shop.items())):
         joined = table.join(known.select([key, "first_seen_at"]), key)
@@ -249,7 +249,7 @@ def test_repeat_purchases_exist_and_are_of_consumables(shop: Shop, days: list[Da
     assert consumable.mean() > 0.9
 
 
-def test_ids_and_moments() -> None:
+def test_ids_and_times() -> None:
     assert user_ids(np.array([7])).to_pylist() == ["u0000007"]
     assert item_ids(np.array([12_345_678])).to_pylist() == ["i12345678"]
     first = everything(Shop(SMALL)).slice(0, 1).to_pylist()[0]

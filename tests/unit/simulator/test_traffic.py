@@ -249,8 +249,8 @@ def test_late_events_come_after_later_ones_and_all_come(tmp_path: Path) -> None:
     visits = [int(one.split("-")[1]) for one in service.order]
     assert visits != sorted(visits)
     assert witnessed(tmp_path).acknowledged == set(service.events)
-    moments = [service.events[one].occurred_at or 0.0 for one in service.order]
-    assert moments != sorted(moments)
+    timestamps = [service.events[one].occurred_at or 0.0 for one in service.order]
+    assert timestamps != sorted(timestamps)
 
 
 def test_orphans_name_a_user_only_and_shown_lists_are_reported_twice(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_mean_lies_within_or_there_is_no_interval(figures: list[float]) -> N
 
 
 @given(FIGURES, st.integers(0, 59))
-def test_a_figure_that_is_no_number_gives_no_interval(figures: list[float], at: int) -> None:
+def test_a_figure_that_is_not_a_number_gives_no_interval(figures: list[float], at: int) -> None:
     values = np.array(figures)
     values[at % len(values)] = math.nan
     assert all(map(math.isnan, ends(float(values.mean()), float(values.std()), values, 0.95)))

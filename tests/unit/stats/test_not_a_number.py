@@ -105,7 +105,7 @@ def test_no_window_is_better_or_enough_by_it() -> None:
 
 @given(no_number)
 def test_it_does_not_say_what_moves_a_figure_more(value: float) -> None:
-    spread = SeedSpread("a", (0, 1), {"ndcg": (0.1, 0.2)}, None)  # type: ignore[arg-type]  # no moment is asked for
+    spread = SeedSpread("a", (0, 1), {"ndcg": (0.1, 0.2)}, None)  # type: ignore[arg-type]  # no time is asked for
     assert spread.larger("ndcg", Interval(0.1, value, 0.2)) == "unknown"
 
 

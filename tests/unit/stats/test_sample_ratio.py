@@ -23,7 +23,7 @@ def test_it_is_scipys_test_for_one_stratum() -> None:
     assert (found.chi2, found.p) == pytest.approx((expected.statistic, expected.pvalue))
 
 
-def test_a_change_of_the_plan_is_no_mismatch() -> None:
+def test_a_change_of_the_plan_is_not_a_mismatch() -> None:
     """1,000 units when all were control, then an equal split."""
     found = sample_ratio([([1_000, 0], [1.0, 0.0]), ([1_010, 990], [0.5, 0.5])])
     assert found.degrees == 1
@@ -32,7 +32,7 @@ def test_a_change_of_the_plan_is_no_mismatch() -> None:
     assert naive.p < 1e-70
 
 
-def test_nothing_to_test_is_no_mismatch() -> None:
+def test_nothing_to_test_is_not_a_mismatch() -> None:
     assert sample_ratio([]).p == 1
     assert sample_ratio([([0, 0], [0.5, 0.5]), ([7, 0], [1.0, 0.0])]).p == 1
 

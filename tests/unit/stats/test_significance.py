@@ -205,7 +205,7 @@ def test_of_many_models_like_the_baseline_few_beat_it_by_luck() -> None:
     assert alone / 300 > 0.09
 
 
-def test_models_that_are_no_candidates_take_no_power_from_those_that_are() -> None:
+def test_models_that_are_not_candidates_take_no_power_from_those_that_are() -> None:
     rng = np.random.default_rng(4)
     columns = rng.normal(0, 1, (200, 1)) + rng.normal([0.0, 0.25, 0.1, 0.0], 1, (200, 4))
     models = ["popularity", "mine", "other", "random"]

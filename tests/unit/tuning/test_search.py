@@ -80,7 +80,7 @@ def test_the_bench_ends_where_the_test_period_starts(tmp_path: Path) -> None:
     assert int(bench.split.train.events.times[-1]) < bench.split.cut
 
 
-def test_going_on_is_not_starting_again(tmp_path: Path) -> None:
+def test_continuing_is_not_starting_again(tmp_path: Path) -> None:
     opened = world(tmp_path / "in parts")
     reported: list[int] = []
     tune(opened, AIMS, trials=4)

@@ -1,4 +1,4 @@
-"""Measuring in processes: what comes back is what this one would say, and no death keeps anybody waiting."""
+"""Measuring in processes: what comes back is what this one would say; no death blocks the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that open a new SQLite file at the same moment wait for each other."""
+"""Processes that open a new SQLite file at the same time wait for each other."""
 
 from __future__ import annotations
 

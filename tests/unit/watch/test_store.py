@@ -21,7 +21,7 @@ from tastemaker.watch.incident import Changes, Message
 from tastemaker.watch.interventions import acknowledge, end_silence, silence
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
-from tastemaker.watch.rows import database_now, moment
+from tastemaker.watch.rows import database_now, utc_datetime
 from tastemaker.watch.signed_links import SignedLinks
 from tastemaker.watch.store import LeaseLost, WatchStore
 
@@ -75,7 +75,7 @@ def fired_and_resolved() -> Changes:
 def make_due(engine: Engine) -> None:
     """Let the waits and claims of all messages be over."""
     with engine.begin() as connection:
-        connection.execute(update(alert_outbox).values(due_at=moment(0), claimed_until=None))
+        connection.execute(update(alert_outbox).values(due_at=utc_datetime(0), claimed_until=None))
 
 
 def test_what_is_written_is_loaded(store: WatchStore) -> None:
@@ -117,7 +117,7 @@ def test_one_watcher_has_the_lease_and_another_takes_it_over_when_it_ends(
         True, False, True,
     ]  # fmt: skip
     with engine.begin() as connection:
-        connection.execute(update(watch_leases).values(expires_at=moment(0)))
+        connection.execute(update(watch_leases).values(expires_at=utc_datetime(0)))
     assert second.renew("waits", None)
     assert not store.renew("evaluates", NOW)
     with pytest.raises(LeaseLost):
@@ -205,7 +205,7 @@ def test_waits_double_and_the_receiver_may_ask_for_more(store: WatchStore, engin
 def test_a_message_is_given_up_after_a_day(store: WatchStore, engine: Engine) -> None:
     store.write(fired())
     with engine.begin() as connection:
-        connection.execute(update(alert_outbox).values(created_at=moment(1_000_000)))
+        connection.execute(update(alert_outbox).values(created_at=utc_datetime(1_000_000)))
     channel = RecordingChannel("pager", lambda _: Delivery("retry", "500"))
     delivery(engine, channel).deliver_all()
     with engine.connect() as connection:

@@ -192,7 +192,7 @@ def test_alertmanagers_alerts_are_incidents_each_once(watcher: Watcher, engine: 
     again = webhook("firing", "2026-11-29T11:00:00Z")
     assert local.post("/api/alerts", json=again).json() == {"changed": 1}
     other = webhook("firing", alertname="DiskOnFire", severity="ticket")
-    assert local.post("/api/alerts", json=other).json() == {"changed": 1}, "a rule of somebody else"
+    assert local.post("/api/alerts", json=other).json() == {"changed": 1}, "a rule of another user"
     assert records.incident(engine, 4).rule == "DiskOnFire"
     heart = webhook("firing", alertname="TastemakerWatchdog")
     assert local.post("/api/alerts", json=heart).json() == {"changed": 0}, "it is for machines"
@@ -245,7 +245,7 @@ def test_metrics_and_health_say_what_the_watch_does(watcher: Watcher) -> None:
     assert local.get("/healthz").json() == {"status": "ok", "evaluates": True}
 
 
-def test_the_key_is_made_once_and_no_one_else_can_read_it(
+def test_the_key_is_made_once_and_no_other_user_can_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)

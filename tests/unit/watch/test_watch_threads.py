@@ -26,7 +26,7 @@ from tastemaker.watch.delivery import Deliveries, occurred_at
 from tastemaker.watch.heartbeat import Heartbeat
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
-from tastemaker.watch.rows import moment
+from tastemaker.watch.rows import utc_datetime
 from tastemaker.watch.signed_links import SignedLinks
 from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
@@ -139,7 +139,7 @@ def test_changes_of_a_watcher_that_lost_its_lease_are_dropped(engine: Engine) ->
     first, second, one = database(engine), database(engine, "second"), machine(small_rule("slow"))
     first.work()
     with engine.begin() as connection:
-        connection.execute(update(watch_leases).values(expires_at=moment(0)))
+        connection.execute(update(watch_leases).values(expires_at=utc_datetime(0)))
     second.work()
     first.add(one.step({"slow": reading([A])}, 1_900_000_000))
     first.work()

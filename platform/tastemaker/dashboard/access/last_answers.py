@@ -74,7 +74,7 @@ class LastAnswers:
         """Return the result of work with the database, which is done in a thread.
 
         Raises:
-            DatabaseAway: It did not answer within DEADLINE_SECONDS, or not a moment ago.
+            DatabaseAway: It did not answer within DEADLINE_SECONDS, or did not shortly before.
         """
         if time.monotonic() < self._retry_at:
             raise DatabaseAway

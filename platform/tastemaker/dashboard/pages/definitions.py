@@ -23,7 +23,7 @@ from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.viewer import Viewer
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS, MetricDefinition
 from tastemaker.product.definitions import DEFINITIONS
-from tastemaker.storage.tables import Moment
+from tastemaker.storage.tables import UtcDateTime
 
 _BETTER = {"up": "more", "down": "less", "neither": "neither more nor less"}
 _HOW_TO_READ = (
@@ -67,7 +67,7 @@ def _entry(one: MetricDefinition) -> DefinitionEntry:
 
 
 def _foreign(reader: DashboardReader, names: list[str]) -> DataTable:
-    last = func.max(M.window_end, type_=Moment)
+    last = func.max(M.window_end, type_=UtcDateTime)
     statement = select(M.metric, M.source, M.unit, last).where(M.metric.in_(names))
     rows = reader.rows(statement.group_by(M.metric, M.source, M.unit).order_by(M.metric)) if names else []
     return DataTable(

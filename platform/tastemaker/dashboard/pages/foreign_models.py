@@ -199,7 +199,7 @@ def _figures(reader: DashboardReader, filters: PageFilters) -> DataTable:
             TableColumn("computed_at", "Reported", "time"),
         ],
         rows=[_figure_row(reader, filters, row) for row in rows],
-        note=f"Page {filters.page:,}, {PER_PAGE} figures a page. A metric's name leads to its chart. Names "
+        note=f"Page {filters.page:,}, {PER_PAGE} figures per page. A metric's name leads to its chart. Names "
         "that begin with x_ are defined by their reporter: they are drawn, and never compared or added up.",
         empty="No figure was reported.",
     )

@@ -91,9 +91,9 @@ def iso(text: str) -> str:
     name = "upper(regexp_extract(p, '[0-9][ ]*([A-Za-z]{1,5})$', 1))"
     zoned = f"regexp_replace(p, '[ ]*[A-Za-z]+$', {_ZONES}[{name}])"
     closed = f"regexp_replace(p, '([0-9])[ ]+({_OFFSET})$', '\\1\\2')"
-    moment = f"try_cast(CASE WHEN {name} = '' THEN {closed} ELSE {zoned} END AS TIMESTAMPTZ)"
+    timestamp = f"try_cast(CASE WHEN {name} = '' THEN {closed} ELSE {zoned} END AS TIMESTAMPTZ)"
     is_iso = f"regexp_matches({text}, '^[+-]?[0-9]{{4,8}}[-/\\\\ tT_]')"
-    return f"CASE WHEN {is_iso} THEN {_once(_extended(text), moment)} END"
+    return f"CASE WHEN {is_iso} THEN {_once(_extended(text), timestamp)} END"
 
 
 def _extended(text: str) -> str:
@@ -116,9 +116,11 @@ def in_order(text: str, order: Order) -> str:
     if order == "named":
         return "CAST(NULL AS TIMESTAMPTZ)"
     if order == "ymd":
-        moment = _rewritten(text, _NUMERIC, "y", "s", "m", "d", where="length(p.y) = 2 AND length(p.d) <= 2")
+        timestamp = _rewritten(
+            text, _NUMERIC, "y", "s", "m", "d", where="length(p.y) = 2 AND length(p.d) <= 2"
+        )
         # only years that an event can be of, else every date with two digits had three readings
-        return f"CASE WHEN {moment} BETWEEN {EARLIEST} AND {LATEST} THEN {moment} END"
+        return f"CASE WHEN {timestamp} BETWEEN {EARLIEST} AND {LATEST} THEN {timestamp} END"
     day, month = ("d", "m") if order == "dmy" else ("m", "d")
     where = "length(p.y) IN (2, 4) AND length(p.d) <= 2 AND length(p.m) <= 2"
     return _rewritten(text, _NUMERIC, day, "s", month, "y", where=where)
@@ -143,9 +145,10 @@ def since_1970(number: str, unit: Unit | None = None) -> str:
         unit: The unit; None: found by the size of the number.
     """
     if unit is not None:
-        return f"CASE WHEN {number} BETWEEN 0 AND 9.3e18 THEN {_moment(number, unit)} END"
+        return f"CASE WHEN {number} BETWEEN 0 AND 9.3e18 THEN {_timestamp(number, unit)} END"
     cases = (
-        f"WHEN {number} BETWEEN 0 AND {limit} THEN {_moment(number, unit)}" for unit, limit in LIMITS.items()
+        f"WHEN {number} BETWEEN 0 AND {limit} THEN {_timestamp(number, unit)}"
+        for unit, limit in LIMITS.items()
     )
     return f"CASE {' '.join(cases)} END"
 
@@ -154,8 +157,8 @@ def excel(number: str) -> str:
     """Return SQL for the time of a number of days since 1899-12-30, to a millisecond."""
     low, high = EXCEL_DAYS
     micros = f"try_cast(round(({number} - 25569) * 86400000) AS BIGINT) * 1000"
-    moment = f"CAST(make_timestamp({micros}) AS TIMESTAMPTZ)"
-    return f"CASE WHEN {number} >= {low} AND {number} < {high} THEN {moment} END"
+    timestamp = f"CAST(make_timestamp({micros}) AS TIMESTAMPTZ)"
+    return f"CASE WHEN {number} >= {low} AND {number} < {high} THEN {timestamp} END"
 
 
 def compact(number: str) -> str:
@@ -163,9 +166,9 @@ def compact(number: str) -> str:
     digits = f"CAST(try_cast({number} AS BIGINT) AS VARCHAR)"
     forms = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
     cases = (f"WHEN {width} THEN try_strptime({digits}, '{form}')" for width, form in forms.items())
-    moment = f"CAST(CASE length({digits}) {' '.join(cases)} END AS TIMESTAMPTZ)"
+    timestamp = f"CAST(CASE length({digits}) {' '.join(cases)} END AS TIMESTAMPTZ)"
     is_date = f"{number} = trunc({number}) AND {number} BETWEEN 19000101 AND 21001231235959"
-    return f"CASE WHEN {is_date} THEN {moment} END"
+    return f"CASE WHEN {is_date} THEN {timestamp} END"
 
 
 def unknown_zone(text: str) -> str:
@@ -181,16 +184,16 @@ def unknown_month(text: str) -> str:
     return _once(word, f"p <> '' AND {_MONTHS}[p] IS NULL")
 
 
-def plausible(moment: str) -> str:
+def plausible(timestamp: str) -> str:
     """Return SQL: whether the time is plausible for an event."""
-    return f"({moment}) BETWEEN {EARLIEST} AND {LATEST}"
+    return f"({timestamp}) BETWEEN {EARLIEST} AND {LATEST}"
 
 
-def _moment(number: str, unit: Unit) -> str:
+def _timestamp(number: str, unit: Unit) -> str:
     micros = f"{number} * {MICROSECONDS[unit]}"
     # Not CAST, though NaN is beyond every limit: DuckDB may cast before it looks at the condition.
-    moment = f"make_timestamp(try_cast(round({micros}) AS BIGINT)) AT TIME ZONE 'UTC'"
-    return f"(CASE WHEN {micros} < 2.5e17 THEN {moment} END)"
+    timestamp = f"make_timestamp(try_cast(round({micros}) AS BIGINT)) AT TIME ZONE 'UTC'"
+    return f"(CASE WHEN {micros} < 2.5e17 THEN {timestamp} END)"
 
 
 def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
@@ -211,10 +214,10 @@ def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
         f"THEN regexp_replace(p.z, '^[A-Za-z]+', '') ELSE {_ZONES}[upper(p.z)] END"
     )
     written = f"{year} || '-' || {month} || '-' || p.d || ' ' || {clock} || {zone}"
-    moment = f"CASE WHEN p.y <> '' AND {where} THEN try_cast({written} AS TIMESTAMPTZ) END"
+    timestamp = f"CASE WHEN p.y <> '' AND {where} THEN try_cast({written} AS TIMESTAMPTZ) END"
     parts = f"regexp_extract({text}, '{pattern}', [{keys}])"
     matched = f"CASE WHEN regexp_full_match({text}, '{pattern}') THEN {parts} END"
-    return _once(matched, moment)
+    return _once(matched, timestamp)
 
 
 def _once(value: str, result: str) -> str:

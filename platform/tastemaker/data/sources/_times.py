@@ -182,7 +182,7 @@ def _look(rows: duckdb.DuckDBPyRelation, column: str) -> _Seen:
     columns = [
         f"CASE WHEN iso IS NULL AND n IS NULL THEN {date} END AS {order}" for order, date in dates.items()
     ]
-    columns += [f"{plausible(moment)} AS {count}" for count, moment in counts.items()]
+    columns += [f"{plausible(timestamp)} AS {count}" for count, timestamp in counts.items()]
     columns += [
         f"iso IS NULL AND {unknown_zone('t')} AS zone",
         f"iso IS NULL AND {unknown_month('t')} AS month",
@@ -256,13 +256,13 @@ def _order(seen: _Seen, column: str, what: str) -> Order | None:
     )
 
 
-def _bounded(moment: str) -> str:
-    return f"CASE WHEN {_is_year(moment)} THEN {moment} END"
+def _bounded(timestamp: str) -> str:
+    return f"CASE WHEN {_is_year(timestamp)} THEN {timestamp} END"
 
 
-def _is_year(moment: str) -> str:
+def _is_year(timestamp: str) -> str:
     """Of four digits, which no date in two digits has."""
-    return f"year({moment}) BETWEEN 1000 AND 9998"
+    return f"year({timestamp}) BETWEEN 1000 AND 9998"
 
 
 def _number(text: str) -> str:

@@ -121,8 +121,8 @@ class Ridge:
         bounds = np.searchsorted(log.actions[order], np.arange(log.n_actions + 1))
         for action in np.flatnonzero(np.diff(bounds)):
             rows = order[bounds[action] : bounds[action + 1]]
-            gram, moment = z[rows].T @ z[rows] + penalty, z[rows].T @ left[rows]
-            coefficients[action] += np.linalg.solve(gram, moment)
+            gram, cross = z[rows].T @ z[rows] + penalty, z[rows].T @ left[rows]
+            coefficients[action] += np.linalg.solve(gram, cross)
         return FittedRidge(coefficients, log.n_positions)
 
 

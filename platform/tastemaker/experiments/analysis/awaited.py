@@ -26,7 +26,7 @@ def awaited(units: UnitTable) -> list[dict[str, Any]]:
         those whose window is over by the other types.
     """
     found = [
-        {"event_type": one.event_type, "newest": _moment(one).isoformat(), "units": kept}
+        {"event_type": one.event_type, "newest": _timestamp(one).isoformat(), "units": kept}
         for one in units.arrivals
         if not one.is_over and (kept := units.over_by(_ahead(units)) - units.over_by(one.until))
     ]
@@ -47,7 +47,7 @@ def arrival_warnings(units: UnitTable) -> Iterator[str]:
             yield f"Events are late. Waiting for {awaited_words(late)} are not counted yet."
     for one in units.arrivals:
         if one.is_over and len(units.arrivals) > 1:
-            since = f"came since {_moment(one):%Y-%m-%d %H:%M} UTC" if one.newest > 0 else "ever came"
+            since = f"came since {_timestamp(one):%Y-%m-%d %H:%M} UTC" if one.newest > 0 else "ever came"
             yield f"No {one.event_type} {since}: no unit waits for it, and it counts as 0."
 
 
@@ -56,5 +56,5 @@ def _ahead(units: UnitTable) -> float:
     return max(one.until for one in units.arrivals)
 
 
-def _moment(one: Arrival) -> datetime:
+def _timestamp(one: Arrival) -> datetime:
     return datetime.fromtimestamp(one.newest, UTC)

@@ -58,7 +58,7 @@ class LoggedValues:
         values = (1 + effect) * self.values
         return values if self.limit is None else np.minimum(values, self.limit)
 
-    def moments(self, effect: float) -> tuple[float, float]:
+    def mean_and_variance(self, effect: float) -> tuple[float, float]:
         """Return mean and variance of the values of users whose variant has a relative effect."""
         if self.is_binary:
             share = min((1 + effect) * float(self.values.mean()), 1.0)
@@ -125,7 +125,10 @@ def formula_effect(logged: LoggedValues, control_units: float, plan: PowerPlan) 
 
 
 def _by_formula(logged: LoggedValues, effect: float, plan: PowerPlan) -> float:
-    (mean, variance), (treated_mean, treated_variance) = logged.moments(0.0), logged.moments(effect)
+    (mean, variance), (treated_mean, treated_variance) = (
+        logged.mean_and_variance(0.0),
+        logged.mean_and_variance(effect),
+    )
     if treated_mean == mean:
         return math.inf
     return units_needed(treated_mean - mean, variance, plan, treated_variance=treated_variance)[0]

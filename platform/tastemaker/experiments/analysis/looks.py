@@ -91,14 +91,14 @@ class ExperimentLooks:
             TastemakerError: There is no such experiment, it has not started, its kind has no looks, or a
                 metric of its design can't be computed.
         """
-        moment = now or datetime.now(UTC)
+        timestamp = now or datetime.now(UTC)
         with self.engine.connect() as connection:
             experiment = read_experiment(connection, name)
             _check(experiment, self.problem)
             past = planned_looks(connection, experiment)
             if past and past[-1].verdict in FINAL:
                 return _stored(connection, past[-1])
-            look = self._look(connection, experiment, [one.information for one in past], moment)
+            look = self._look(connection, experiment, [one.information for one in past], timestamp)
             is_new = look.details["waiting"] or not past or past[-1].log_until != look.log_until
             if not is_new:
                 return _stored(connection, past[-1])

@@ -51,7 +51,7 @@ ALL = "all"
 _EXPOSED = """
     CREATE TEMP TABLE exposed AS
     SELECT 0 AS epoch, user_id AS unit, user_id, 'all' AS variant, 1.0 AS probability, '' AS plan,
-        epoch_us(occurred_at) / 1e6 AS moment, request_id
+        epoch_us(occurred_at) / 1e6 AS at_seconds, request_id
     FROM requests WHERE epoch_us(occurred_at) / 1e6 BETWEEN $since AND $now
         AND NOT starts_with(user_id, $session)
 """
@@ -144,7 +144,7 @@ def plan_traffic(
             fix=f"wait until users were answered, and {in_words(design.window_days)} are over for them",
         )
     cut = _cut(mature, query.primary.over, design.winsorize_at)
-    mean, variance, rest = _moments(cut, query.primary.over, query.primary.under)
+    mean, variance, rest = _mean_and_variances(cut, query.primary.over, query.primary.under)
     if not variance > 0 or not mean:
         raise TastemakerError(
             f"the last {WEEKS} weeks have {counted(len(mature), 'mature user')}, whose {design.primary} has "
@@ -263,7 +263,7 @@ def _advised(
     return (best, units[best]) if best is not None and saves else (None, math.nan)
 
 
-def _moments(mature: UnitTable, over: str, under: str | None) -> tuple[float, float, float]:
+def _mean_and_variances(mature: UnitTable, over: str, under: str | None) -> tuple[float, float, float]:
     """Return mean or ratio, the variance of its linear part, and what of that the covariates leave."""
     values = mature.columns[over]
     mean = float(values.mean()) if len(values) else math.nan

@@ -11,7 +11,7 @@ EXPOSED = """
     CREATE TEMP TABLE exposed AS
     SELECT epoch, unit, user_id, variant, variant_probability AS probability,
         coalesce(plan_digest, '') AS plan, coalesce(request_id, '') AS request_id,
-        greatest(epoch_us(occurred_at) / 1e6, $since) AS moment
+        greatest(epoch_us(occurred_at) / 1e6, $since) AS at_seconds
     FROM exposures_of_all
     WHERE experiment = $experiment AND epoch BETWEEN $first_epoch AND $last_epoch
         AND epoch_us(occurred_at) / 1e6 < $now
@@ -19,12 +19,12 @@ EXPOSED = """
 FIRSTS = """
     CREATE TEMP TABLE firsts AS
     SELECT row_number() OVER (ORDER BY exposed_at, unit) - 1 AS row, * FROM (
-        SELECT unit, first.moment AS exposed_at, first.variant, first.epoch, first.plan, first.probability,
-            is_crossed
+        SELECT unit, first.at_seconds AS exposed_at, first.variant, first.epoch, first.plan,
+            first.probability, is_crossed
         FROM (
             SELECT unit, min(variant) <> max(variant) AS is_crossed, min({
-                'moment': moment, 'request_id': request_id, 'epoch': epoch, 'variant': variant, 'plan': plan,
-                'probability': probability
+                'at_seconds': at_seconds, 'request_id': request_id, 'epoch': epoch, 'variant': variant,
+                'plan': plan, 'probability': probability
             }) AS first
             FROM exposed GROUP BY unit
         )
@@ -75,23 +75,23 @@ USERS_EVENTS = """
     WITH timed AS (
         SELECT user_id, event_type, value, CASE
             WHEN occurred BETWEEN asked_at - $skew AND asked_at THEN asked_at ELSE occurred
-        END AS moment
+        END AS at_seconds
         FROM (SELECT * FROM happened WHERE event_type <> $impression) AS happened
         LEFT JOIN (SELECT request_id, asked_at FROM logged) AS named USING (request_id)
     ),
     worths AS (
         SELECT event_type, sum(flat) AS flat, sum(by_value) AS by_value FROM rewards GROUP BY event_type
     )
-    SELECT row, moment - exposed_at AS since, event_type, flat + by_value * value AS reward,
+    SELECT row, at_seconds - exposed_at AS since, event_type, flat + by_value * value AS reward,
         flat + by_value > 0 AS is_positive
     FROM timed JOIN unit_users USING (user_id) JOIN worths USING (event_type)
-    WHERE moment - exposed_at >= -$before AND moment - exposed_at < $window
+    WHERE at_seconds - exposed_at >= -$before AND at_seconds - exposed_at < $window
 """
 CREDITED_EVENTS = """
     INSERT INTO unit_events BY NAME
-    SELECT row, moment - exposed_at AS since, any_value(event_type) AS event_type, sum(reward) AS reward,
+    SELECT row, at_seconds - exposed_at AS since, any_value(event_type) AS event_type, sum(reward) AS reward,
         bool_or(flat + by_value > 0) AS is_positive
-    FROM unit_credits GROUP BY row, exposed_at, moment, event_id
+    FROM unit_credits GROUP BY row, exposed_at, at_seconds, event_id
 """
 UNIT_LISTS = """
     CREATE TEMP TABLE unit_lists AS
@@ -104,8 +104,8 @@ UNIT_LISTS = """
 """
 UNIT_CREDITS = """
     CREATE TEMP TABLE unit_credits AS
-    SELECT row, exposed_at, request_id, position, event_id, event_type, asked_at + delay AS moment, reward,
-        flat, by_value
+    SELECT row, exposed_at, request_id, position, event_id, event_type, asked_at + delay AS at_seconds,
+        reward, flat, by_value
     FROM earning JOIN unit_lists USING (request_id) WHERE asked_at + delay < exposed_at + $window
 """
 EVENT_DAYS = """
@@ -139,7 +139,7 @@ LIST_DAYS = """
 NO_CREDITS = """
     CREATE TEMP TABLE unit_credits (
         row BIGINT, exposed_at DOUBLE, request_id VARCHAR, position INTEGER, event_id VARCHAR,
-        event_type VARCHAR, moment DOUBLE, reward DOUBLE, flat DOUBLE, by_value DOUBLE
+        event_type VARCHAR, at_seconds DOUBLE, reward DOUBLE, flat DOUBLE, by_value DOUBLE
     )
 """
 TABLE = """

@@ -76,7 +76,7 @@ def evaluate(guard: MetricGuard, variant: UnitSummary | None, control: UnitSumma
     Args:
         guard: The guardrail.
         variant: Units of the variant with the columns `OVER` and `UNDER`; None or empty: no data.
-        control: Units that control got since the same moment, likewise.
+        control: Units that control got since the same time, likewise.
     """
     if variant is None or control is None or not (_has_data(variant) and _has_data(control)):
         return STALE

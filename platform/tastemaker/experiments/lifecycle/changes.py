@@ -44,14 +44,14 @@ def making(engine: Engine, name: str) -> Iterator[Connection]:
         name: The name.
 
     Raises:
-        TastemakerError: Another process made something of this name at the same moment.
+        TastemakerError: Another process made something of this name at the same time.
     """
     try:
         with engine.begin() as connection:
             yield connection
     except IntegrityError as error:
         raise TastemakerError(
-            f"{name} or its namespace was made by another process at the same moment", fix="do it again"
+            f"{name} or its namespace was made by another process at the same time", fix="do it again"
         ) from error
 
 

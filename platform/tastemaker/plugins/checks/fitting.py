@@ -25,14 +25,14 @@ def fit_leaves_its_input_alone(subject: Subject) -> None:
 def seeded_fit_repeats(subject: Subject) -> None:
     """Check that two models fitted on the same data with the same random numbers recommend the same."""
     again = subject.recommender().fit(subject.data())
-    batch = subject.everyone()
+    batch = subject.all_users()
     require_same(subject.model.recommend(batch, 10), again.recommend(batch, 10), "two seeded fits")
 
 
 def fit_twice_is_fit_once(subject: Subject) -> None:
     """Check that a second fit discards what the model learned in the first."""
     model = subject.recommender().fit(subject.data(shop_events(seed=1))).fit(subject.data())
-    batch = subject.everyone()
+    batch = subject.all_users()
     require_same(
         subject.model.recommend(batch, 10), model.recommend(batch, 10), "the second fit and the first"
     )
@@ -56,7 +56,7 @@ def ids_are_enough(subject: Subject) -> None:
     data = replace(
         data, items=ItemAttributes.of(ids), users=Attributes.of([str(user) for user in range(data.n_users)])
     )
-    ranking = subject.recommender().fit(data).recommend(subject.everyone(), data.n_items)
+    ranking = subject.recommender().fit(data).recommend(subject.all_users(), data.n_items)
     if (ranking.items < 0).any():
         raise CheckFailed("without titles, categories and custom columns, lists are not full")
 

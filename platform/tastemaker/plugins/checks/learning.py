@@ -69,7 +69,7 @@ def update_touches_one_model(subject: Subject) -> None:
     """Check that `update` changes neither other models fitted on the same data nor the artifact's files."""
     data = subject.data()
     learner, bystander = subject.recommender().fit(data), subject.recommender().fit(data)
-    batch = subject.everyone()
+    batch = subject.all_users()
     before = bystander.recommend(batch, K)
     with TemporaryDirectory() as folder:
         bystander.save(Path(folder))
@@ -119,9 +119,9 @@ def recommend_does_not_learn(subject: Subject) -> None:
     """Check that requests between updates do not change what the model learns."""
     feedback = shop_feedback(n=ROWS)
     asked = _fitted(subject)
-    asked.recommend(subject.everyone(), K)
+    asked.recommend(subject.all_users(), K)
     asked.update(feedback[:100])
-    asked.recommend(subject.everyone(), K)
+    asked.recommend(subject.all_users(), K)
     asked.update(feedback[100:])
     quiet = _fitted(subject).update(feedback[:100]).update(feedback[100:])
     _require_same_answers(subject, asked, quiet, "asked between updates, and not")
@@ -174,7 +174,7 @@ def feedback_moves_items(subject: Subject) -> None:
         propensities=np.full(n, 0.5, np.float32),
         times=START + DAYS * DAY_SECONDS + np.arange(n, dtype=np.int64),
     )
-    model, batch = _fitted(subject), subject.everyone()
+    model, batch = _fitted(subject), subject.all_users()
     before = model.recommend(batch, N_ITEMS).items
     after = model.update(feedback).recommend(batch, N_ITEMS).items
     rise, fall = (
@@ -216,5 +216,5 @@ def _fitted(subject: Subject) -> Recommender[Any]:
 def _require_same_answers(
     subject: Subject, one: Recommender[Any], other: Recommender[Any], what: str
 ) -> None:
-    batch = subject.everyone()
+    batch = subject.all_users()
     require_same(one.recommend(batch, K), other.recommend(batch, K), what)

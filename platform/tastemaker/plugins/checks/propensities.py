@@ -18,7 +18,7 @@ SIGMAS = 5.0
 
 def propensities_are_probabilities(subject: Subject) -> None:
     """Check that propensities of items are in (0, 1], of padding 0, and of a deterministic list 1."""
-    ranking = subject.model.recommend(subject.everyone(), N_ITEMS + 1)
+    ranking = subject.model.recommend(subject.all_users(), N_ITEMS + 1)
     answered = ranking.items != NO_ITEM
     values = ranking.propensities[answered]
     if not ((values > 0) & (values <= 1)).all():
@@ -60,7 +60,7 @@ def propensities_are_frequencies(subject: Subject) -> None:
 
 def top_k_returns_recommendations(subject: Subject) -> None:
     """Check that `top_k` returns the items and scores of `recommend`."""
-    batch = subject.everyone()
+    batch = subject.all_users()
     recommended = subject.model.recommend(batch, K)
     without = subject.model.top_k(batch, K)._replace(propensities=recommended.propensities)
     require_same(recommended, without, "recommend and top_k")

@@ -28,7 +28,7 @@ def recommend_is_pure(subject: Subject) -> None:
 
     `recommend` changes no state and draws no hidden random number.
     """
-    batch = subject.everyone()
+    batch = subject.all_users()
     require_same(subject.model.recommend(batch, K), subject.model.recommend(batch, K), "the same batch again")
 
 
@@ -46,7 +46,7 @@ def batch_is_one_by_one(subject: Subject) -> None:
 
 def empty_batches_are_answered(subject: Subject) -> None:
     """Check that a batch of no rows gets a ranking of no rows."""
-    none = subject.everyone()[:0]
+    none = subject.all_users()[:0]
     _require_full(subject.model.recommend(none, K), none, K)
 
 
@@ -82,14 +82,14 @@ def unknown_items_are_answered(subject: Subject) -> None:
 
 def excluded_items_are_never_returned(subject: Subject) -> None:
     """Check that an item that the batch excludes for a row is not in that row's list."""
-    everyone = subject.everyone()
-    batch = replace(everyone, excluded=_had(everyone))
+    all_users = subject.all_users()
+    batch = replace(all_users, excluded=_had(all_users))
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def candidates_are_respected(subject: Subject) -> None:
     """Check that a list holds candidates only, each once even if listed twice; none without candidates."""
-    batch = subject.everyone()
+    batch = subject.all_users()
     candidates = np.random.default_rng(3).integers(0, N_ITEMS, (len(batch), 8)).astype(np.int32)
     candidates[:, -2:] = NO_ITEM
     candidates[0] = NO_ITEM
@@ -99,19 +99,19 @@ def candidates_are_respected(subject: Subject) -> None:
 
 def unavailable_items_are_never_returned(subject: Subject) -> None:
     """Check that an item that is not available is in no list."""
-    batch = replace(subject.everyone(), available=np.arange(N_ITEMS) % 3 == 0)
+    batch = replace(subject.all_users(), available=np.arange(N_ITEMS) % 3 == 0)
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def k_may_exceed_the_catalogue(subject: Subject) -> None:
     """Check that a list longer than the catalogue has every item, then padding."""
-    batch = subject.everyone()
+    batch = subject.all_users()
     _require_full(subject.model.recommend(batch, N_ITEMS + 5), batch, N_ITEMS + 5)
 
 
 def items_are_distinct(subject: Subject) -> None:
     """Check that no item is in a list twice."""
-    items = subject.model.recommend(subject.everyone(), N_ITEMS).items
+    items = subject.model.recommend(subject.all_users(), N_ITEMS).items
     for row, answer in enumerate(items):
         answered = answer[answer != NO_ITEM]
         if len(np.unique(answered)) < len(answered):
@@ -120,7 +120,7 @@ def items_are_distinct(subject: Subject) -> None:
 
 def scores_descend_and_are_finite(subject: Subject) -> None:
     """Check that scores are finite and descending, and that padding has -inf."""
-    for batch in (subject.everyone(), _restricted(subject)):
+    for batch in (subject.all_users(), _restricted(subject)):
         _, scores, _ = ranking = subject.model.recommend(batch, N_ITEMS + 1)
         answered = ranking.items != NO_ITEM
         if not np.isfinite(scores[answered]).all():
@@ -156,7 +156,7 @@ def _had(batch: Batch) -> csr_array:
 
 def _restricted(subject: Subject) -> Batch:
     """Return all users with candidates and exclusions of their own, and some items unavailable."""
-    batch = subject.everyone()
+    batch = subject.all_users()
     candidates = np.random.default_rng(4).integers(0, N_ITEMS, (len(batch), 12)).astype(np.int32)
     return replace(batch, candidates=candidates, excluded=_had(batch), available=np.arange(N_ITEMS) != 3)
 

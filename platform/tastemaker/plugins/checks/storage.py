@@ -19,7 +19,7 @@ DATA = {".npy", ".json", ".txt", ".onnx"}
 
 def loaded_model_answers_the_same(subject: Subject) -> None:
     """Check that a saved and loaded model recommends the same, also the second time."""
-    batch = subject.everyone()
+    batch = subject.all_users()
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         loaded = subject.recommender.load(Path(folder), subject.model.config)

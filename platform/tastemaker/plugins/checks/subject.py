@@ -85,7 +85,7 @@ class Subject:
             item_features=features.items(data.end),
         )
 
-    def everyone(self) -> Batch:
+    def all_users(self) -> Batch:
         """Return a request of every user, of an unknown user with a history, and of one without."""
         return self.batch(self.data(), [*range(N_USERS), -1, -1], [*range(N_USERS), 0, -1])
 

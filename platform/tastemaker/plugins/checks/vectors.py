@@ -16,7 +16,7 @@ def scores_are_dot_products(subject: Subject) -> None:
     """Check that scores are dot products with the item vectors, where `embed` returns a vector for a row."""
     if not subject.recommender.capabilities.embeds:
         raise DoesNotApply("it does not embed")
-    batch = subject.everyone()
+    batch = subject.all_users()
     vectors, items = subject.model.embed(batch), subject.model.item_vectors
     if items.ndim != 2 or len(items) != N_ITEMS or vectors.shape != (len(batch), items.shape[1]):
         raise CheckFailed(f"vectors {vectors.shape} for {len(batch)} rows, {items.shape} for the items")
@@ -31,7 +31,7 @@ def contributions_add_up(subject: Subject) -> None:
     """Check that the parts of each item's score sum to it, up to one constant per row."""
     explained = False
     for row in range(N_USERS):
-        batch = subject.everyone()[row : row + 1]
+        batch = subject.all_users()[row : row + 1]
         items, scores, _ = subject.model.recommend(batch, K)
         table = subject.model.contributions(batch, items[0])
         if table is None:

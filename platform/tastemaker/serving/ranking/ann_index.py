@@ -114,8 +114,8 @@ def balance(user_vectors: Float64, item_vectors: Float64) -> Float64:
     size = item_vectors.shape[1]
     if not len(user_vectors) or not user_vectors.any() or not item_vectors.any():
         return np.eye(size)
-    moments = [vectors.T @ vectors / len(vectors) for vectors in (user_vectors, item_vectors)]
-    c_x, c_y = (each + _RIDGE * np.trace(each) / size * np.eye(size) for each in moments)
+    second_moments = [vectors.T @ vectors / len(vectors) for vectors in (user_vectors, item_vectors)]
+    c_x, c_y = (each + _RIDGE * np.trace(each) / size * np.eye(size) for each in second_moments)
     root, inverse = _power(c_x, 0.5), _power(c_x, -0.5)
     return _power(inverse @ _power(root @ c_y @ root, 0.5) @ inverse, 0.5)
 

@@ -246,7 +246,7 @@ class Pipeline:
         return np.zeros((len(items), len(items)), np.float32)
 
     def _known_new(self) -> ColdStart:
-        """Return the new items as of a moment ago: another thread prepares those that just came."""
+        """Return the new items as they were shortly before: another thread prepares those that just came."""
         if self._cold_state != self.overlay.state and not self._cold_lock.locked():
             threading.Thread(target=self._prepare_new, name="new items", daemon=True).start()
         return self._cold

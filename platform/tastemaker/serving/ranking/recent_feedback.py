@@ -108,9 +108,9 @@ class Index:
             if kind is None:
                 kind = self._new_type(one.event_type)
             if kind is not None:
-                user, moment = hash(one.user_id), int(min(one.occurred_at, one.received_at))
+                user, timestamp = hash(one.user_id), int(min(one.occurred_at, one.received_at))
                 self._places[user].append(len(self._tail))
-                self._tail.append((user, hash(one.event_id), hash(one.item_id), kind, one.value, moment))
+                self._tail.append((user, hash(one.event_id), hash(one.item_id), kind, one.value, timestamp))
         if len(self._tail) >= TAIL:
             self._sort_in()
 

@@ -43,7 +43,7 @@ def is_orphan(server: int) -> bool:
 
 
 def _ask_the_kernel() -> None:
-    """Ask Linux to send the signal the moment the parent ends; other systems have the thread alone."""
+    """Ask Linux to send the signal as soon as the parent ends; other systems have the thread alone."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     except (AttributeError, OSError, TypeError):

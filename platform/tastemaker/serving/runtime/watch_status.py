@@ -47,10 +47,10 @@ class WatchStatus:
         if beat is None or (math.isfinite(beat) and self._now() - beat <= MISSING_SECONDS):
             self._failures.succeeded()
         else:
-            self._failures.failed(f"no watch has evaluated the alert rules since {_moment(beat)}")
+            self._failures.failed(f"no watch has evaluated the alert rules since {_timestamp(beat)}")
 
 
-def _moment(beat: float) -> str:
+def _timestamp(beat: float) -> str:
     try:
         return f"{datetime.fromtimestamp(beat, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):

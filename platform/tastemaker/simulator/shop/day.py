@@ -206,10 +206,10 @@ def _draw_staples(
     due = staples_due(catalogue, population, day)
     due = due[rng.random(len(due)) < traffic.staple_chance]
     users, items = population.staples.users[due], population.staples.items[due]
-    moments = (rng.beta(4, 2.5, size=len(due)) * _DAY_MICROSECONDS).astype(np.int64)
+    microseconds = (rng.beta(4, 2.5, size=len(due)) * _DAY_MICROSECONDS).astype(np.int64)
     quantities = rng.integers(1, 4, size=len(due))
     return DayEvents(
-        users, items, _all(PURCHASE, users), np.round(quantities * catalogue.prices[items], 2), moments
+        users, items, _all(PURCHASE, users), np.round(quantities * catalogue.prices[items], 2), microseconds
     )
 
 
@@ -219,7 +219,9 @@ def _all(kind: int, like: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _in_order(*parts: DayEvents) -> DayEvents:
     """All events by time; where the clock of the day ran out, a view before its cart before its purchase."""
-    users, items, types, values, moments = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    moments = np.minimum(moments, _DAY_MICROSECONDS - 1)
-    order = np.lexsort((items, users, types, moments))
-    return DayEvents(users[order], items[order], types[order], values[order], moments[order])
+    users, items, types, values, microseconds = (
+        np.concatenate(columns) for columns in zip(*parts, strict=True)
+    )
+    microseconds = np.minimum(microseconds, _DAY_MICROSECONDS - 1)
+    order = np.lexsort((items, users, types, microseconds))
+    return DayEvents(users[order], items[order], types[order], values[order], microseconds[order])

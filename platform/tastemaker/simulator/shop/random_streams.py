@@ -77,9 +77,9 @@ def arrival_days(rng: np.random.Generator, n_start: int, per_day: float, n_days:
         int64[n], ascending.
     """
     later: list[float] = []
-    moment = 1.0
-    while per_day > 0 and (moment := moment + float(rng.exponential(1 / per_day))) < n_days:
-        later.append(moment)
+    day = 1.0
+    while per_day > 0 and (day := day + float(rng.exponential(1 / per_day))) < n_days:
+        later.append(day)
     return np.concatenate((np.zeros(n_start, np.int64), np.asarray(later).astype(np.int64)))
 
 

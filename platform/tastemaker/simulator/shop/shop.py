@@ -188,8 +188,8 @@ class Shop:
         return pa.table(columns, schema=EVENTS)
 
     def _midnights(self, days: NDArray[np.int64]) -> pa.Array:
-        moments = np.datetime64(self.config.first_date, "us") + days * np.timedelta64(1, "D")
-        return pa.array(moments).cast(ITEMS.field("first_seen_at").type)
+        timestamps = np.datetime64(self.config.first_date, "us") + days * np.timedelta64(1, "D")
+        return pa.array(timestamps).cast(ITEMS.field("first_seen_at").type)
 
 
 def user_ids(users: NDArray[np.int64]) -> pa.Array:

@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
     MEMBER = "member"
     ANONYMOUS = "anonymous"
-    """A member who has not signed in: the shop only knows what was looked at a moment ago."""
+    """A member who has not signed in: the shop only knows what was looked at just before."""
     BOT = "bot"
     """A program that opens everything and buys nothing."""
 
@@ -113,7 +113,7 @@ class Audience:
         nothing = np.empty(0, np.int64)
         if who < self.nature.bots:
             return Visit(number, day, Kind.BOT, int(rng.integers(BOTS)), nothing, rng)
-        user = self._somebody(rng)
+        user = self._draw_user(rng)
         if user is None:
             return None
         if who < self.nature.bots + self.nature.anonymous and self._appeal.any():
@@ -204,7 +204,7 @@ class Audience:
         there = self.population.present(self.day) & ~self.gone
         self._weights = np.cumsum(np.where(there, self.population.activity, 0.0))
 
-    def _somebody(self, rng: np.random.Generator) -> int | None:
+    def _draw_user(self, rng: np.random.Generator) -> int | None:
         """Draw a user who is still there, in proportion to how often each comes; None if all have left."""
         while self._weights[-1] > 0:
             for _ in range(_ATTEMPTS):

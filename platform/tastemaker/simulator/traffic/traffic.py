@@ -218,7 +218,7 @@ class Traffic:
         task.add_done_callback(self._asides.discard)
 
     async def _change_items(self, day: int) -> None:
-        """Open the shop's next days: tell the service what is launched and withdrawn on them."""
+        """Open the shop's next days: report to the service what is launched and withdrawn on them."""
         days = range(self._open_until + 1, day + 1)
         self._open_until = day
         audience, catalogue = self.audience, self.audience.catalogue

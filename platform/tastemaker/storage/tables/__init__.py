@@ -17,7 +17,7 @@ from tastemaker.storage.tables.automation import (
     training_requests,
     trainings,
 )
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 from tastemaker.storage.tables.dashboard import dashboard_sessions, dashboard_users, search_audit
 from tastemaker.storage.tables.digests import digest_deliveries
 from tastemaker.storage.tables.erasure import erasure_requests
@@ -72,7 +72,7 @@ from tastemaker.storage.tables.training import (
 
 __all__ = [
     "OWN_SOURCE",
-    "Moment",
+    "UtcDateTime",
     "alert_incidents",
     "alert_notes",
     "alert_outbox",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 trainings = Table(
     "trainings",
@@ -27,8 +27,8 @@ trainings = Table(
     ),
     Column("version_id", String(64), doc="the version that was registered or found; null: none"),
     Column("problem_text", Text, doc="why it failed"),
-    Column("started_at", Moment, nullable=False, doc="when it started"),
-    Column("ended_at", Moment, doc="when it ended; null: it runs, or the run was killed"),
+    Column("started_at", UtcDateTime, nullable=False, doc="when it started"),
+    Column("ended_at", UtcDateTime, doc="when it ended; null: it runs, or the run was killed"),
     Column("seconds", Float, doc="wall time"),
     Column("cpu_seconds", Float, doc="processor time of the child process"),
     Column("peak_bytes", BigInteger, doc="largest resident memory of the child process"),
@@ -50,8 +50,8 @@ training_requests = Table(
     Column("state", String(20), nullable=False, doc="waiting, running, done or failed"),
     Column("run_id", String(64), doc="the orchestrator's run; null: not started yet"),
     Column("problem_text", Text, doc="why it failed"),
-    Column("requested_at", Moment, nullable=False, doc="when it was requested"),
-    Column("ended_at", Moment, doc="when its run ended"),
+    Column("requested_at", UtcDateTime, nullable=False, doc="when it was requested"),
+    Column("ended_at", UtcDateTime, doc="when its run ended"),
     Index(None, "state", "requested_at"),
 )
 
@@ -67,8 +67,10 @@ retraining_decisions = Table(
         nullable=False,
         doc="a list of {name, is_met, detail}, in the order of the automation's module",
     ),
-    Column("evaluated_at", Moment, nullable=False, doc="when the conditions were evaluated last"),
-    Column("next_at", Moment, doc="when the model is trained next at the latest; null: on an event only"),
+    Column("evaluated_at", UtcDateTime, nullable=False, doc="when the conditions were evaluated last"),
+    Column(
+        "next_at", UtcDateTime, doc="when the model is trained next at the latest; null: on an event only"
+    ),
 )
 
 rollouts = Table(
@@ -95,8 +97,8 @@ rollouts = Table(
         "advice", JSON, nullable=False, doc="the planner's figures: traffic, units, days, smallest effect"
     ),
     Column("experiment", String(100), doc="the experiment that takes the steps; null: none"),
-    Column("started_at", Moment, nullable=False, doc="when it started"),
-    Column("ended_at", Moment, doc="when it reached an end; null: it runs"),
+    Column("started_at", UtcDateTime, nullable=False, doc="when it started"),
+    Column("ended_at", UtcDateTime, doc="when it reached an end; null: it runs"),
     Index(None, "problem", "started_at"),
 )
 
@@ -105,7 +107,7 @@ rollout_changes = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("rollout_id", Integer, ForeignKey("rollouts.id"), nullable=False),
-    Column("at", Moment, nullable=False, doc="when it was done"),
+    Column("at", UtcDateTime, nullable=False, doc="when it was done"),
     Column("actor", String(200), nullable=False, doc="a person, or schedule, guardrail:NAME"),
     Column("state", String(20), nullable=False, doc="the state from then on"),
     Column("reason", Text, nullable=False, doc="why, in words"),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import DateTime, MetaData, TypeDecorator
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A time with a zone, read in UTC. Without it, SQLite would drop the zone without a conversion."""
 
     impl = DateTime(timezone=True)

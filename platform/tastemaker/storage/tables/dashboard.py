@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 dashboard_users = Table(
     "dashboard_users",
@@ -14,7 +14,7 @@ dashboard_users = Table(
     Column("password", Text, doc="scrypt: parameters, salt and hash; null: only a proxy logs the user in"),
     Column("role", String(10), nullable=False, doc="viewer, editor or admin"),
     Column("may_see_users", Boolean, nullable=False, doc="whether the user may see and search user ids"),
-    Column("created_at", Moment, nullable=False, doc="when the user was added"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the user was added"),
 )
 
 dashboard_sessions = Table(
@@ -22,8 +22,8 @@ dashboard_sessions = Table(
     metadata,
     Column("id", String(64), primary_key=True, doc="random; the signed cookie has it"),
     Column("user_key", String(200), ForeignKey("dashboard_users.key"), nullable=False),
-    Column("created_at", Moment, nullable=False, doc="when the user logged in"),
-    Column("ends_at", Moment, nullable=False, doc="until when it is valid"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the user logged in"),
+    Column("ends_at", UtcDateTime, nullable=False, doc="until when it is valid"),
     Index(None, "user_key"),
 )
 
@@ -31,7 +31,7 @@ search_audit = Table(
     "search_audit",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Moment, nullable=False, doc="when the search was made"),
+    Column("at", UtcDateTime, nullable=False, doc="when the search was made"),
     Column("user_name", String(100), nullable=False, doc="who searched"),
     Column("query", Text, nullable=False, doc="the query; an erased user's ids are replaced by (erased)"),
     Column("rows", Integer, nullable=False, doc="how many requests were found"),

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 namespaces = Table(
     "namespaces",
@@ -31,7 +31,7 @@ namespaces = Table(
         nullable=False,
         doc="how long released buckets stay free, because people carry over what they saw",
     ),
-    Column("created_at", Moment, nullable=False, doc="when it was made"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when it was made"),
 )
 
 holdouts = Table(
@@ -43,8 +43,8 @@ holdouts = Table(
     Column("share", Integer, nullable=False, doc="how many of the 1,000,000 buckets are held out"),
     Column("namespaces", JSON, nullable=False, doc="names of the namespaces that it covers; empty: all"),
     Column("reason", Text, nullable=False, doc="what it is for"),
-    Column("starts_at", Moment, nullable=False, doc="from when on"),
-    Column("ends_at", Moment, doc="until when; null: until it is ended"),
+    Column("starts_at", UtcDateTime, nullable=False, doc="from when on"),
+    Column("ends_at", UtcDateTime, doc="until when; null: until it is ended"),
 )
 
 experiments = Table(
@@ -56,7 +56,7 @@ experiments = Table(
     Column("kind", String(20), nullable=False, doc="ab, aa, interleaving, bandit, shadow or rollout"),
     Column("salt", String(100), nullable=False, unique=True, doc="of the hashes of its units"),
     Column("owner", String(200), nullable=False, doc="who answers for it"),
-    Column("created_at", Moment, nullable=False, doc="when it was made"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when it was made"),
     Column("state", String(20), nullable=False, doc="the state after its last change"),
     Column("epoch", Integer, nullable=False, doc="the epoch in force, from 0"),
     Column("enrolment", Integer, nullable=False, doc="how many of the 1,000,000 enrolment buckets are in"),
@@ -74,7 +74,7 @@ experiment_plans = Table(
     Column("digest", String(64), nullable=False, doc="SHA-256 of the design"),
     Column("design", JSON, nullable=False, doc="hypothesis, variants, metrics, guardrails, looks"),
     Column("author", String(200), nullable=False, doc="who wrote it"),
-    Column("created_at", Moment, nullable=False, doc="when it was written"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when it was written"),
 )
 
 namespace_claims = Table(
@@ -85,9 +85,9 @@ namespace_claims = Table(
     Column("experiment", String(100), ForeignKey("experiments.name"), nullable=False, doc="who claims"),
     Column("start", Integer, nullable=False, doc="first bucket"),
     Column("end", Integer, nullable=False, doc="the bucket after the last"),
-    Column("claimed_at", Moment, nullable=False, doc="since when"),
-    Column("released_at", Moment, doc="until when; null: still claimed"),
-    Column("free_at", Moment, doc="when others may claim them: after the cool-down"),
+    Column("claimed_at", UtcDateTime, nullable=False, doc="since when"),
+    Column("released_at", UtcDateTime, doc="until when; null: still claimed"),
+    Column("free_at", UtcDateTime, doc="when others may claim them: after the cool-down"),
     Index(None, "namespace"),
 )
 
@@ -96,7 +96,7 @@ experiment_changes = Table(
     metadata,
     Column("experiment", String(100), ForeignKey("experiments.name"), primary_key=True, doc="the experiment"),
     Column("number", Integer, primary_key=True, doc="from 1, without gaps; a change is never edited"),
-    Column("at", Moment, nullable=False, doc="when"),
+    Column("at", UtcDateTime, nullable=False, doc="when"),
     Column("actor", String(200), nullable=False, doc="a person, or guardrail:NAME, schedule or rollout:ID"),
     Column("action", String(30), nullable=False, doc="what was done, such as start, step or roll_back"),
     Column("from_state", String(20), doc="the state before; null: it was made"),
@@ -116,8 +116,8 @@ looks = Table(
     Column("experiment", String(100), ForeignKey("experiments.name"), primary_key=True, doc="the experiment"),
     Column("epoch", Integer, primary_key=True, doc="the epoch"),
     Column("number", Integer, primary_key=True, doc="of the look, from 1"),
-    Column("at", Moment, nullable=False, doc="when it was computed"),
-    Column("log_until", Moment, nullable=False, doc="what was logged before this time counts"),
+    Column("at", UtcDateTime, nullable=False, doc="when it was computed"),
+    Column("log_until", UtcDateTime, nullable=False, doc="what was logged before this time counts"),
     Column("is_planned", Boolean, nullable=False, doc="whether it spends alpha and may decide"),
     Column("units", JSON, nullable=False, doc="matured units by variant"),
     Column("pending_units", BigInteger, nullable=False, doc="units whose window is not over"),
@@ -186,7 +186,7 @@ guardrail_checks = Table(
     Column("epoch", Integer, nullable=False, doc="the epoch"),
     Column("variant", String(100), nullable=False, doc="the variant that is compared with control"),
     Column("guardrail", String(100), nullable=False, doc="the guardrail"),
-    Column("at", Moment, nullable=False, doc="when"),
+    Column("at", UtcDateTime, nullable=False, doc="when"),
     Column("units", BigInteger, nullable=False, doc="units of the variant"),
     Column("control_units", BigInteger, nullable=False, doc="units of control"),
     Column("value", Float, doc="of the variant; null: no data"),
@@ -209,7 +209,7 @@ experiment_forecasts = Table(
     Column("metric", String(100), nullable=False, doc="the metric of forecast and outcome"),
     Column("forecast", Float, nullable=False, doc="the relative difference from control that was expected"),
     Column("forecast_error", Float, nullable=False, doc="its standard error over users"),
-    Column("made_at", Moment, nullable=False, doc="when: before the experiment started"),
+    Column("made_at", UtcDateTime, nullable=False, doc="when: before the experiment started"),
     Column("outcome", Float, doc="the relative difference that was measured; null: not over"),
     Column("outcome_error", Float, doc="its standard error over users"),
     Column("look", Integer, doc="the look that measured it"),
@@ -231,7 +231,7 @@ learned_lists = Table(
     ),
     Column("version", String(200), nullable=False, doc="the version that learned"),
     Column("lists", BigInteger, nullable=False, doc="how many lists"),
-    Column("counted_at", Moment, nullable=False, doc="when"),
+    Column("counted_at", UtcDateTime, nullable=False, doc="when"),
 )
 
 shadow_figures = Table(
@@ -250,5 +250,5 @@ shadow_figures = Table(
     Column("served_value", Float, doc="of the lists that users saw; null: the figure compares both"),
     Column("users", BigInteger, nullable=False, doc="users whose requests were compared"),
     Column("requests", BigInteger, nullable=False, doc="requests that were compared: the newest"),
-    Column("computed_at", Moment, nullable=False, doc="when"),
+    Column("computed_at", UtcDateTime, nullable=False, doc="when"),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 gate_results = Table(
     "gate_results",
@@ -26,7 +26,7 @@ gate_results = Table(
     Column("reason", Text, nullable=False, doc="why it was refused; empty if it was accepted"),
     Column("rows_read", BigInteger, nullable=False, doc="rows of the batch; 0 if nothing was new"),
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows of the batch"),
-    Column("checked_at", Moment, nullable=False, doc="when the row was written"),
+    Column("checked_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "source", "id"),
 )
 
@@ -38,7 +38,7 @@ dependency_changes = Table(
     Column("name", String(200), nullable=False, doc="the source's name; installed for packages"),
     Column("state", JSON, nullable=False, doc="property -> value, from then on"),
     Column("changes", JSON, nullable=False, doc="what differs from the state before, in words"),
-    Column("observed_at", Moment, nullable=False, doc="when it was noticed"),
+    Column("observed_at", UtcDateTime, nullable=False, doc="when it was noticed"),
     Index(None, "kind", "name", "id"),
 )
 
@@ -48,7 +48,7 @@ job_runs = Table(
     Column("run_id", String(64), primary_key=True, doc="of the orchestrator"),
     Column("job_name", String(200), nullable=False, doc="everything, or another job that has a name"),
     Column("succeeded", Boolean, nullable=False, doc="false where it failed or was canceled"),
-    Column("ended_at", Moment, nullable=False, doc="when it ended"),
+    Column("ended_at", UtcDateTime, nullable=False, doc="when it ended"),
     Index(None, "job_name", "ended_at"),
 )
 
@@ -57,7 +57,7 @@ queue_lengths = Table(
     metadata,
     Column("queue", String(200), primary_key=True, doc="runs: the runs that wait to be started"),
     Column("length", Integer, nullable=False, doc="how many wait"),
-    Column("observed_at", Moment, nullable=False, doc="when that was so"),
+    Column("observed_at", UtcDateTime, nullable=False, doc="when that was so"),
 )
 
 reward_figures = Table(
@@ -67,14 +67,14 @@ reward_figures = Table(
     Column("problem", String(200), nullable=False, doc="the problem's name"),
     Column("model", String(100), nullable=False, doc="the model's name"),
     Column("period", String(10), nullable=False, doc="1d, or 28d for the 28 days before"),
-    Column("period_start", Moment, nullable=False, doc="start of the period; impressions from then on"),
-    Column("period_end", Moment, nullable=False, doc="end of the period; impressions before it"),
+    Column("period_start", UtcDateTime, nullable=False, doc="start of the period; impressions from then on"),
+    Column("period_end", UtcDateTime, nullable=False, doc="end of the period; impressions before it"),
     Column("users", Integer, nullable=False, doc="users who were answered"),
     Column("requests", Integer, nullable=False, doc="requests that were answered"),
     Column("value", Float, nullable=False, doc="mean reward per request, of the events of the next day"),
     Column("low", Float, doc="lower end of the 95 % interval; null with too few users"),
     Column("high", Float, doc="upper end of the 95 % interval; null with too few users"),
-    Column("computed_at", Moment, nullable=False, doc="the same for all figures of one computation"),
+    Column("computed_at", UtcDateTime, nullable=False, doc="the same for all figures of one computation"),
     Index(None, "problem", "computed_at"),
 )
 
@@ -82,9 +82,9 @@ feature_cutoffs = Table(
     "feature_cutoffs",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("cutoff", Moment, nullable=False, doc="the newest cutoff that had a snapshot then"),
+    Column("cutoff", UtcDateTime, nullable=False, doc="the newest cutoff that had a snapshot then"),
     Column("fingerprint", String(64), nullable=False, doc="of that snapshot's inputs and definitions"),
-    Column("made_at", Moment, nullable=False, doc="when the snapshots were ready"),
+    Column("made_at", UtcDateTime, nullable=False, doc="when the snapshots were ready"),
 )
 
 skew_checks = Table(
@@ -97,9 +97,9 @@ skew_checks = Table(
     Column("feature_values", Integer, nullable=False, doc="values that were compared"),
     Column("differing", Integer, nullable=False, doc="values that differ"),
     Column("summary", JSON, nullable=False, doc="{features, skipped, examples}, see `monitoring.skew`"),
-    Column("window_start", Moment, nullable=False, doc="time of the first request"),
-    Column("window_end", Moment, nullable=False, doc="time of the last request"),
-    Column("checked_at", Moment, nullable=False, doc="the same for all versions of one check"),
+    Column("window_start", UtcDateTime, nullable=False, doc="time of the first request"),
+    Column("window_end", UtcDateTime, nullable=False, doc="time of the last request"),
+    Column("checked_at", UtcDateTime, nullable=False, doc="the same for all versions of one check"),
 )
 
 lake_readings = Table(
@@ -110,5 +110,5 @@ lake_readings = Table(
     Column("answering", JSON, nullable=False, doc="[model, version, time of the last request], last day"),
     Column("missing_features", JSON, nullable=False, doc="shares by feature, see `monitoring.lake_reading`"),
     Column("errors", JSON, nullable=False, doc="part that could not be read -> why"),
-    Column("read_at", Moment, nullable=False, doc="when the lake was read; only the newest is kept"),
+    Column("read_at", UtcDateTime, nullable=False, doc="when the lake was read; only the newest is kept"),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 ingested_days = Table(
     "ingested_days",
@@ -31,7 +31,7 @@ ingested_days = Table(
     Column("rows_read", BigInteger, nullable=False, doc="rows that the source had"),
     Column("rows_accepted", BigInteger, nullable=False, doc="rows that became events"),
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows"),
-    Column("ingested_at", Moment, nullable=False, doc="when the day was read"),
+    Column("ingested_at", UtcDateTime, nullable=False, doc="when the day was read"),
 )
 
 log_records = Table(
@@ -52,7 +52,7 @@ log_records = Table(
         doc="request, event or exposure id; else the spool and the record's number",
     ),
     Column("user_id", Text, doc="null where only the request is known"),
-    Column("at", Moment, nullable=False, doc="time of the request or report, by the service's clock"),
+    Column("at", UtcDateTime, nullable=False, doc="time of the request or report, by the service's clock"),
     Column("record", JSON, nullable=False, doc="the record as JSON"),
     UniqueConstraint("kind", "key", name="uq_log_records_kind_key"),
     Index(None, "user_id"),

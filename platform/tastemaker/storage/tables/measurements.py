@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Index, String, Table
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 OWN_SOURCE = "tastemaker"
 """The source of the platform's own measurements."""
@@ -20,8 +20,8 @@ measurements = Table(
     Column("variant", String(100), primary_key=True, doc="the experiment's variant; empty: all"),
     Column("slice", String(200), primary_key=True, doc="such as position=1; empty: no slice"),
     Column("metric", String(100), primary_key=True, doc="the metric's name; see the page Definitions"),
-    Column("window_start", Moment, primary_key=True, doc="start of the window (included)"),
-    Column("window_end", Moment, primary_key=True, doc="end of the window (not included)"),
+    Column("window_start", UtcDateTime, primary_key=True, doc="start of the window (included)"),
+    Column("window_end", UtcDateTime, primary_key=True, doc="end of the window (not included)"),
     Column("unit", String(50), nullable=False, doc="unit of the value, such as share, days or GBP"),
     Column("value", Float, doc="the figure; null: too little data for one"),
     Column("low", Float, doc="lower end of the 95 % interval; null: no interval"),
@@ -33,7 +33,7 @@ measurements = Table(
         nullable=False,
         doc="false: later data may change it",
     ),
-    Column("computed_at", Moment, nullable=False, doc="when it was computed or reported"),
+    Column("computed_at", UtcDateTime, nullable=False, doc="when it was computed or reported"),
     Index(None, "metric", "window_end"),
     Index(None, "model", "version", "metric"),
     Index("ix_measurements_source_metric", "source", "metric", "is_complete", "window_end", "window_start"),

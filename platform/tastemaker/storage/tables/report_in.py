@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
@@ -45,11 +45,11 @@ reported_models = Table(
     Column("url", String(500), doc="where it is described or runs"),
     Column("kind", String(100), doc="such as search, or similar items"),
     Column("runbook", String(500), doc="what to do when it fails, as an address"),
-    Column("announced_at", Moment, doc="when it was announced; null: it only reported"),
-    Column("seen_at", Moment, nullable=False, doc="when anything was reported last, by our clock"),
+    Column("announced_at", UtcDateTime, doc="when it was announced; null: it only reported"),
+    Column("seen_at", UtcDateTime, nullable=False, doc="when anything was reported last, by our clock"),
     Column("version", String(200), doc="the version of the newest health report"),
     Column("p99_seconds", Float, doc="the duration that 1 % of its answers exceed, in that report"),
-    Column("health_at", Moment, doc="the end of the time that the newest health report is about"),
+    Column("health_at", UtcDateTime, doc="the end of the time that the newest health report is about"),
     Column("answers", BigInteger, nullable=False, default=0, doc="lists that it reported"),
     Column("bad", BigInteger, nullable=False, default=0, doc="those that were not the model's"),
     Column("empty", BigInteger, nullable=False, default=0, doc="those without items"),
@@ -60,12 +60,12 @@ reported_health = Table(
     metadata,
     Column("model", String(100), primary_key=True, doc="the model's name"),
     Column("version", String(200), primary_key=True, doc="its version"),
-    Column("at", Moment, primary_key=True, doc="end of the time that the report is about"),
+    Column("at", UtcDateTime, primary_key=True, doc="end of the time that the report is about"),
     Column("answers", BigInteger, nullable=False, doc="lists since the report before"),
     Column("bad", BigInteger, nullable=False, doc="those that were not the model's"),
     Column("empty", BigInteger, nullable=False, doc="those without items"),
     Column("p99_seconds", Float, doc="the duration that 1 % of them exceed; null: not measured"),
-    Column("received_at", Moment, nullable=False, doc="when it came, by our clock"),
+    Column("received_at", UtcDateTime, nullable=False, doc="when it came, by our clock"),
 )
 
 reported_files = Table(
@@ -75,7 +75,7 @@ reported_files = Table(
     Column("digest", String(64), primary_key=True, doc="SHA-256 of its content"),
     Column("name", String(255), nullable=False, doc="its name"),
     Column("rows", BigInteger, nullable=False, doc="rows that were taken over"),
-    Column("taken_at", Moment, nullable=False, doc="when the last ones were"),
+    Column("taken_at", UtcDateTime, nullable=False, doc="when the last ones were"),
 )
 
 report_counts = Table(
@@ -155,7 +155,7 @@ in_rejected = Table(
     Column("field", Text, doc="the field at fault; null: the whole row"),
     Column("reason", Text, nullable=False, doc="why it was refused"),
     Column("content", Text, nullable=False, doc="the row as JSON, or its beginning"),
-    Column("rejected_at", Moment, nullable=False, doc="when it was refused"),
+    Column("rejected_at", UtcDateTime, nullable=False, doc="when it was refused"),
     Index(None, "source", "id"),
     Index(None, "rejected_at"),
 )

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.columns import UtcDateTime, metadata
 
 backtests = Table(
     "backtests",
@@ -26,14 +26,14 @@ backtests = Table(
     Column("model", String(100), nullable=False, doc="the model's name"),
     Column("config", JSON, nullable=False, doc="the model's hyperparameters"),
     Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
-    Column("train_start", Moment, doc="start of the training window; null: the data's start"),
+    Column("train_start", UtcDateTime, doc="start of the training window; null: the data's start"),
     Column(
         "train_end",
-        Moment,
+        UtcDateTime,
         nullable=False,
         doc="the cutoff: end of the training window, start of the test period",
     ),
-    Column("test_end", Moment, nullable=False, doc="end of the test period"),
+    Column("test_end", UtcDateTime, nullable=False, doc="end of the test period"),
     Column(
         "metrics", JSON, nullable=False, doc="metric -> {value, low, high}: mean over users, 95 % interval"
     ),
@@ -47,10 +47,10 @@ backtests = Table(
     Column("train_seconds", Float, nullable=False, doc="time of the fit"),
     Column("score_seconds", Float, nullable=False, doc="time of ranking for all users"),
     Column("artifact_bytes", BigInteger, nullable=False, doc="size of the saved model"),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Column(
         "listed_at",
-        Moment,
+        UtcDateTime,
         doc="when it was last used as the model's figure; null: never, such as one with another seed",
     ),
     Index(None, "problem", "created_at"),
@@ -62,7 +62,7 @@ failed_backtests = Table(
     Column("problem", String(200), primary_key=True),
     Column("model", String(100), primary_key=True),
     Column("reason", Text, nullable=False, doc="what went wrong in the model's last backtest"),
-    Column("failed_at", Moment, nullable=False, doc="when it failed"),
+    Column("failed_at", UtcDateTime, nullable=False, doc="when it failed"),
 )
 
 seed_spreads = Table(
@@ -71,7 +71,7 @@ seed_spreads = Table(
     Column("backtest_id", String(64), ForeignKey("backtests.id"), primary_key=True, doc="of the first seed"),
     Column("seeds", JSON, nullable=False, doc="the seeds"),
     Column("metrics", JSON, nullable=False, doc="metric -> the figure with each seed"),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
 )
 
 stalenesses = Table(
@@ -83,11 +83,13 @@ stalenesses = Table(
     Column("config", JSON, nullable=False, doc="the model's hyperparameters"),
     Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
     Column("metric", String(50), nullable=False, doc="the metric's name"),
-    Column("trained_until", Moment, nullable=False, doc="the cut of the model that was not trained again"),
+    Column(
+        "trained_until", UtcDateTime, nullable=False, doc="the cut of the model that was not trained again"
+    ),
     Column("fresh", JSON, nullable=False, doc="{value, low, high} of the model trained again each week"),
     Column("loss_per_week", JSON, nullable=False, doc="{value, low, high} in the metric's unit"),
     Column("weeks", JSON, nullable=False, doc="a list of {age_days, difference, low, high, n, fresh, stale}"),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "problem", "model", "created_at"),
 )
 
@@ -100,7 +102,7 @@ versions = Table(
     Column("content_hash", String(64), nullable=False, doc="of all files of the version"),
     Column("manifest", JSON, nullable=False, doc="the version's manifest.json"),
     Column("backtest_id", String(64), ForeignKey("backtests.id")),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "model", "created_at"),
 )
 
@@ -110,7 +112,7 @@ deployments = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("model", String(100), nullable=False, doc="the model, whose services switch to the version"),
     Column("version_id", String(64), nullable=False, doc="the version's id"),
-    Column("at", Moment, nullable=False, doc="when it was deployed, by `tastemaker models deploy`"),
+    Column("at", UtcDateTime, nullable=False, doc="when it was deployed, by `tastemaker models deploy`"),
     Index(None, "at"),
 )
 
@@ -128,7 +130,7 @@ promotions = Table(
     ),
     Column("forced", Boolean, nullable=False, doc="whether the tests were overridden"),
     Column("reason", Text, nullable=False, doc="given by the person, or the figures of the tests"),
-    Column("at", Moment, nullable=False, doc="when it was done"),
+    Column("at", UtcDateTime, nullable=False, doc="when it was done"),
     Column("actor", String(200), doc="a person, schedule or rollout:ID; null: not recorded"),
     Index(None, "problem", "at"),
 )
@@ -153,7 +155,7 @@ baseline_comparisons = Table(
     Column("n", Integer, nullable=False, doc="users who were compared"),
     Column("p", Float, nullable=False, doc="p-value, corrected for all candidates on the data"),
     Column("verdict", String(20), nullable=False, doc="better, tied or worse than the baseline"),
-    Column("compared_at", Moment, nullable=False, doc="when it was compared"),
+    Column("compared_at", UtcDateTime, nullable=False, doc="when it was compared"),
     Index(None, "problem", "id"),
 )
 
@@ -166,9 +168,9 @@ reports = Table(
     Column("version_id", String(64), ForeignKey("versions.id")),
     Column("summary", JSON, nullable=False, doc="what the report says, as JSON"),
     Column("path", Text, nullable=False, doc="the HTML page"),
-    Column("window_start", Moment, doc="start of the rows that it covers"),
-    Column("window_end", Moment, doc="end of the rows that it covers"),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("window_start", UtcDateTime, doc="start of the rows that it covers"),
+    Column("window_end", UtcDateTime, doc="end of the rows that it covers"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "kind", "created_at"),
 )
 
@@ -193,8 +195,8 @@ forecasts = Table(
     ),
     Column("diagnostics", JSON, nullable=False, doc="of the log, as JSON"),
     Column("requests", Integer, nullable=False, doc="how many requests were used"),
-    Column("window_start", Moment, nullable=False, doc="the first and the last request"),
-    Column("window_end", Moment, nullable=False, doc="see window_start"),
-    Column("created_at", Moment, nullable=False, doc="when the row was written"),
+    Column("window_start", UtcDateTime, nullable=False, doc="the first and the last request"),
+    Column("window_end", UtcDateTime, nullable=False, doc="see window_start"),
+    Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "version_id", "created_at"),
 )

@@ -82,13 +82,13 @@ def begin(
     path, why, advice = decided or decide_path(workspace, version)
     champion_id = None if current is None else current.id
     proposal = Proposal(version.problem, version.id, champion_id, path, why, advice)
-    moment = now or datetime.now(UTC)
+    timestamp = now or datetime.now(UTC)
     with alone(workspace):
-        evidence: dict[str, Any] = _made_room(workspace, version, moment)
+        evidence: dict[str, Any] = _made_room(workspace, version, timestamp)
         if current is not None and is_newer_fit(version.manifest, current.manifest):
             evidence |= {NEWER_FIT: True}
         move = Move("approval", reason, actor, evidence)
-        return store.add(workspace.engine, proposal, move, moment)
+        return store.add(workspace.engine, proposal, move, timestamp)
 
 
 def is_replaceable(workspace: Workspace, rollout: Rollout, version: Version) -> bool:
@@ -136,19 +136,19 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
     Raises:
         TastemakerError: There is no such rollout, or a step failed; that is recorded, too.
     """
-    moment = now or datetime.now(UTC)
+    timestamp = now or datetime.now(UTC)
     with alone(workspace):
         rollout = read_rollout(workspace.engine, rollout_id)
         while rollout.is_open:
             before = rollout.state
             changes = read_changes(workspace.engine, rollout.id)
             try:
-                move = _next_move(workspace, rollout, changes, moment)
+                move = _next_move(workspace, rollout, changes, timestamp)
             except TastemakerError as error:
                 failed = Move(before, f"the next step failed: {error.problem}")
-                _record_news(workspace, rollout, changes, failed, moment)
+                _record_news(workspace, rollout, changes, failed, timestamp)
                 raise
-            rollout = _record_news(workspace, rollout, changes, move, moment)
+            rollout = _record_news(workspace, rollout, changes, move, timestamp)
             if rollout.state == before:
                 break
     return rollout

@@ -166,7 +166,7 @@ def tampered(cookie: str) -> Iterator[str]:
     yield "%00'--"
 
 
-def test_a_forged_cookie_is_no_login_and_does_not_reach_the_database(site: DashboardWithUsers) -> None:
+def test_a_forged_cookie_is_not_a_login_and_does_not_reach_the_database(site: DashboardWithUsers) -> None:
     site.add()
     cookie = site.logged_in().cookies[SESSION]
     questions: list[str] = []
@@ -177,7 +177,7 @@ def test_a_forged_cookie_is_no_login_and_does_not_reach_the_database(site: Dashb
     assert not [one for one in questions if "dashboard_sessions" in one]
 
 
-def test_a_cookie_of_another_kind_or_home_is_no_session(site: DashboardWithUsers, tmp_path: Path) -> None:
+def test_a_cookie_of_another_kind_or_home_is_not_a_session(site: DashboardWithUsers, tmp_path: Path) -> None:
     site.add()
     browser = site.logged_in()
     known = browser.cookies["tastemaker_browser"]
@@ -277,7 +277,7 @@ def test_a_form_needs_the_token_of_its_own_session(site: DashboardWithUsers) -> 
 
 
 def test_the_login_form_needs_the_token_of_its_own_browser(site: DashboardWithUsers) -> None:
-    """Else another site could log its reader in as somebody else."""
+    """Else another site could log its reader in as another user."""
     site.add()
     attacker, victim = site.browser(), site.browser()
     fields = {"name": NAME, "password": PASSWORD, "csrf_token": token_of(attacker.get("/login").text)}

@@ -1,4 +1,4 @@
-"""While the database is away, users who were there a moment ago stay, and no page is opened."""
+"""While the database is away, users who were there shortly before stay, and no page is opened."""
 
 from __future__ import annotations
 

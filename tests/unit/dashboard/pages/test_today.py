@@ -77,7 +77,7 @@ def test_a_version_whose_loss_was_not_measured_says_so(reader: DashboardReader) 
     assert age.comparison == "its loss per week is not known: tastemaker learning-curve measures it"
 
 
-def test_a_version_that_knows_all_of_today_is_no_day_old(reader: DashboardReader) -> None:
+def test_a_version_that_knows_all_of_today_is_not_a_day_old(reader: DashboardReader) -> None:
     earlier = DashboardReader(reader.engine, reader.settings, lambda: NOW - timedelta(days=11.5))
     assert figures(load(earlier), f"ranker {CHAMPION}, the champion")["Age of what it learned"].value == 0
 

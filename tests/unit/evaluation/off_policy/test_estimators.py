@@ -191,7 +191,7 @@ def test_draws_stand_for_the_distribution(model: Ridge | Logistic) -> None:
 
 
 @pytest.mark.parametrize(("model", "least"), [(Ridge(), 0.77), (Logistic(), 0.6)])
-def test_features_tell_of_actions_that_were_never_logged(model: Ridge | Logistic, least: float) -> None:
+def test_features_predict_actions_that_were_never_logged(model: Ridge | Logistic, least: float) -> None:
     """Rewards grow with the one feature of an action. Action 4 has the greatest, and no row in the log.
 
     Its mean reward is 0.8, that of the others 0.43. The logistic model's penalty draws it towards theirs.

@@ -211,7 +211,7 @@ def test_a_reward_model_that_predicts_no_number_is_refused() -> None:
         estimate(log, always(log, 1), reward_model=Broken())
 
 
-def test_calibration_tells_right_propensities_from_wrong_ones() -> None:
+def test_calibration_distinguishes_right_propensities_from_wrong_ones() -> None:
     rng = np.random.default_rng(1)
     chances = rng.dirichlet(np.full(8, 2.0), 20_000)  # another distribution each round
     actions = (rng.random(20_000)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(0, 7)

@@ -119,7 +119,7 @@ def test_no_mature_unit_gives_no_effect(kind: str) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
-def test_a_few_units_are_no_error(n: int) -> None:
+def test_a_few_units_are_not_an_error(n: int) -> None:
     look = take(units(n, seed=n), design(planned_units=n))
     assert look.verdict == "undecided"
     assert sum(look.units.values()) == n

@@ -85,7 +85,7 @@ def test_figures_are_those_of_plain_numpy(tmp_path: Path, problem: ProblemSpec) 
 
 
 @pytest.mark.parametrize("days", [3, 10])
-def test_days_before_the_log_began_are_no_days_without_traffic(
+def test_days_before_the_log_began_are_not_days_without_traffic(
     tmp_path: Path, problem: ProblemSpec, days: int
 ) -> None:
     world, _ = shop()

@@ -74,8 +74,8 @@ def world(*, lift: float = 1.0, seed: int = 0, teams: bool = False) -> ProductWo
         chance = 0.4 * (lift if variant == "B" else 1.0)
         if rng.random() < chance:
             kind = "purchase" if rng.random() < 0.3 else "click"
-            moment = datetime.fromtimestamp(at + 60, UTC)
-            found.visits.append((request.user_id, moment, kind))
+            timestamp = datetime.fromtimestamp(at + 60, UTC)
+            found.visits.append((request.user_id, timestamp, kind))
         if teams and rng.random() < 0.5:
             found.feedback.append(_click(request, "i1" if rng.random() < 0.5 * lift else "i2"))
     # Events of another user, so that the log reaches until now.

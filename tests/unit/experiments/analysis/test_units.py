@@ -154,8 +154,8 @@ def test_versions_are_needed_to_count_wrong_ones(tmp_path: Path, problem: Proble
 
 @pytest.mark.parametrize("now", [START - DAY, START + 0.5 * DAY, START + 8 * DAY])
 def test_what_is_dated_later_is_not_data_yet(tmp_path: Path, problem: ProblemSpec, now: float) -> None:
-    world, moment = make_experiment_world(seed=5), datetime.fromtimestamp(now, UTC)
-    units = table(world, tmp_path, problem, now=moment)
+    world, timestamp = make_experiment_world(seed=5), datetime.fromtimestamp(now, UTC)
+    units = table(world, tmp_path, problem, now=timestamp)
     truth = UnitTruth(world, problem, "user", WINDOW_DAYS * DAY, BEFORE_DAYS * DAY, now)
     true = sorted(truth.units.values(), key=lambda one: one.exposed_at)
     assert units.exposed_at.tolist() == pytest.approx([one.exposed_at for one in true], abs=1e-5)

@@ -225,7 +225,7 @@ def test_without_traffic_verdicts_are_stale_and_nothing_is_done(world: World) ->
     assert world.state == "running"
 
 
-def test_figures_that_are_no_numbers_are_stale(world: World) -> None:
+def test_figures_that_are_not_numbers_are_stale(world: World) -> None:
     world.serve()
     world.users.failure = "the column 'reward' has values that are not finite numbers"
     assert verdicts(world.check())["reward_per_user"] == "stale"

@@ -108,7 +108,7 @@ def test_units_of_another_epoch_do_not_count(engine: Engine, tmp_path: Path, rea
 
 
 @pytest.mark.slow
-def test_old_or_missing_events_are_no_data(engine: Engine, tmp_path: Path, reader: RewardReader) -> None:
+def test_old_or_missing_events_are_not_data(engine: Engine, tmp_path: Path, reader: RewardReader) -> None:
     its, started = experiment(engine), STARTED.timestamp()
     assert reader.read(its, started_at=started, now=NOW.timestamp()) is None
     write(tmp_path)

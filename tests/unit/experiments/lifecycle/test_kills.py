@@ -143,7 +143,7 @@ def test_a_kill_whose_plan_can_not_be_written_acts_once_it_can(shop: ExperimentH
 
 
 @pytest.mark.parametrize("is_removed", [True, False])
-def test_revisions_go_on_after_the_plan_file_was_lost(shop: ExperimentHome, is_removed: bool) -> None:
+def test_revisions_continue_after_the_plan_file_was_lost(shop: ExperimentHome, is_removed: bool) -> None:
     shop.running()
     before, path = plan_of(shop).revision, shop.experiments.folder / kills.PLAN
     path.unlink() if is_removed else path.write_bytes(b"{")

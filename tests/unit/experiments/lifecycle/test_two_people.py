@@ -1,4 +1,4 @@
-"""Changes at the same moment, by people with connections of their own, on SQLite and on Postgres."""
+"""Changes at the same time, by people with connections of their own, on SQLite and on Postgres."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_second_of_two_people_gets_a_clear_error(shop: ExperimentHome) -> No
     assert shop.experiments.get(name).state == "running"
 
 
-def test_of_two_people_at_the_same_moment_one_is_refused(shop: ExperimentHome) -> None:
+def test_of_two_people_at_the_same_time_one_is_refused(shop: ExperimentHome) -> None:
     """Both have read the experiment before either writes: each has a connection of its own."""
     name = shop.running()
     both = Barrier(2, timeout=30)
@@ -79,7 +79,7 @@ def test_a_change_that_was_read_before_another_is_refused_by_the_database(
     assert shop.experiments.get(name).state == "rolled_back"
 
 
-def test_two_claims_at_the_same_moment_do_not_overlap(shop: ExperimentHome) -> None:
+def test_two_claims_at_the_same_time_do_not_overlap(shop: ExperimentHome) -> None:
     names = [shop.draft(f"each-{number}", claim=400_000) for number in range(3)]
     together = Barrier(3, timeout=30)
 
@@ -98,7 +98,7 @@ def test_two_claims_at_the_same_moment_do_not_overlap(shop: ExperimentHome) -> N
     assert ranges == [(0, 400_000), (400_000, 800_000)]
 
 
-def test_of_two_drafts_of_a_name_at_the_same_moment_one_is_refused(shop: ExperimentHome) -> None:
+def test_of_two_drafts_of_a_name_at_the_same_time_one_is_refused(shop: ExperimentHome) -> None:
     both = Barrier(2, timeout=30)
 
     def attempt(unit: Literal["user", "session"]) -> bool:

@@ -117,7 +117,7 @@ def test_a_run_that_trains_nothing_has_no_reasons(model: AutomatedModel) -> None
     assert REASONS not in request.tags
 
 
-def test_nothing_to_do_is_no_run(model: AutomatedModel) -> None:
+def test_nothing_to_do_is_not_a_run(model: AutomatedModel) -> None:
     model.land(hours(0), "one")
     model.train(hours(1), "one")
     model.compare(hours(1), "one")

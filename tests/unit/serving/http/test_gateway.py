@@ -356,7 +356,7 @@ def test_a_disk_that_hangs_is_not_waited_for(worker: Worker, monkeypatch: pytest
     assert "no harm" in answer.json()["detail"]
 
 
-def test_behind_pseudonyms_nothing_that_is_stored_names_anybody(tmp_path: Path) -> None:
+def test_behind_pseudonyms_nothing_that_is_stored_names_a_user(tmp_path: Path) -> None:
     names = Pseudonyms(b"k" * 32)
     worker = open_worker("canned", Canned(), Spool(tmp_path), Counted(), pseudonyms=names)
     event = {"event_id": "e", "event_type": "click", "item_id": "tea", "user_id": "Annabel"}

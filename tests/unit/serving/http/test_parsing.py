@@ -129,7 +129,7 @@ def test_a_list_that_is_too_long_is_not_sent_back_whole() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"user_id":"\xff"}', b"[" * 5_000]
 )
-def test_what_is_no_object_is_refused(body: bytes) -> None:
+def test_what_is_not_an_object_is_refused(body: bytes) -> None:
     assert refused(body)["status"] == 400
 
 

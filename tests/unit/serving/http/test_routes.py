@@ -51,5 +51,5 @@ def test_odd_spellings(raw: str, argument: str) -> None:
 @pytest.mark.parametrize(
     "raw", ["", "*", "/similar", "/similar/", "/recommend/", "//recommend", "/nothing", "/Recommend"]
 )
-def test_what_is_no_route(raw: str) -> None:
+def test_what_is_not_a_route(raw: str) -> None:
     assert SERVICE_ROUTES.find(scope(raw)) == (None, "")

@@ -46,7 +46,7 @@ def test_an_exception_is_that_of_the_coroutine(steps: int) -> None:
 
 
 def test_a_coroutine_that_takes_too_long_is_cancelled() -> None:
-    async def forever(seen: list[str]) -> None:
+    async def endless(seen: list[str]) -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -56,7 +56,7 @@ def test_a_coroutine_that_takes_too_long_is_cancelled() -> None:
     seen: list[str] = []
 
     async def call() -> None:
-        await within(0.01, forever(seen))
+        await within(0.01, endless(seen))
 
     with pytest.raises(TimeoutError):
         asyncio.run(call())

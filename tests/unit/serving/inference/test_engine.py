@@ -111,7 +111,7 @@ def predictor(model: Recommender[Any], version: str = "v1") -> Predictor:
 class Settled(list[tuple[PendingRequest, InferenceResult]]):
     """What an engine reported."""
 
-    def __call__(self, answers: Sequence[tuple[PendingRequest, InferenceResult]], moment: float) -> None:
+    def __call__(self, answers: Sequence[tuple[PendingRequest, InferenceResult]], timestamp: float) -> None:
         self.extend(answers)
 
 
@@ -495,7 +495,7 @@ def test_when_even_the_look_ups_fail_what_was_popular_answers(monkeypatch: pytes
 
 
 def test_answers_that_can_not_be_counted_or_logged_are_answers(caplog: pytest.LogCaptureFixture) -> None:
-    def full(answers: Sequence[tuple[PendingRequest, InferenceResult]], moment: float) -> None:
+    def full(answers: Sequence[tuple[PendingRequest, InferenceResult]], timestamp: float) -> None:
         raise OSError("no space left on device")
 
     stop = threading.Event()

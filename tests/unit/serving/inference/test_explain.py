@@ -166,7 +166,7 @@ def test_an_answer_can_be_explained_while_the_log_takes_no_more(worker: Worker) 
     assert asyncio.run(worker.explain(answer.request_id)).request_id == answer.request_id
 
 
-def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
+def test_an_unknown_id_is_not_an_answer(worker: Worker) -> None:
     for unknown in ("no-such-id", "", "../../etc/passwd", "'; DROP TABLE records; --", "ü" * 200):
         with pytest.raises(HTTPError) as refused:
             asyncio.run(worker.explain(unknown))

@@ -65,7 +65,7 @@ def snapshot(*, repeats: bool = True) -> Snapshot:
 
 
 class Scripted(Recommender[Config]):
-    """Does what a test tells it to."""
+    """Does what a test wants of it."""
 
     name = "scripted"
     reference = "none"
@@ -180,7 +180,7 @@ def test_the_fallback_keeps_to_what_is_allowed(model: Scripted) -> None:
     assert set(ids(answered(fresh, request).answer.items)) == {1}
 
 
-def test_fewer_items_than_k_are_no_fallback_where_no_more_are_allowed() -> None:
+def test_fewer_items_than_k_are_not_a_fallback_where_no_more_are_allowed() -> None:
     answer = answered(predictor(Scripted(by_number)), Request("ann", k=100)).answer
     assert (ids(answer.items), answer.fallback) == ([1, 2, 3, 4, 5, 6, 7], None)
     request = Request("ann", candidates=["no such item"])
@@ -220,7 +220,7 @@ def test_the_request_id_seeds_the_batch_and_numbers_are_the_context() -> None:
 
 
 @pytest.mark.parametrize(("trained_at", "expected"), [(NOW - 3_600, NOW + 60), (NOW + 86_400, NOW - 86_340)])
-def test_time_goes_on_from_where_the_data_ended(trained_at: int, expected: int) -> None:
+def test_time_continues_from_where_the_data_ended(trained_at: int, expected: int) -> None:
     """A version that was trained a day after its data ended sees the world a day late."""
     seen: list[int] = []
 

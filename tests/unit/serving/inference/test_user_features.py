@@ -217,7 +217,7 @@ def test_a_store_that_hangs_is_trouble_once_in_the_log_and_over_once_it_answers(
     trouble = features.trouble
     store.go.set()
     while features.trouble is not None and time.monotonic() < end:
-        features.users([f"somebody {time.monotonic_ns()}"])
+        features.users([f"unknown {time.monotonic_ns()}"])
     assert trouble == "the online feature store does not answer within 0.01 s; lists are answered without it"
     assert caplog.messages == [
         "the online feature store does not answer within 0.01 s; lists are answered without it",
@@ -253,7 +253,7 @@ def test_a_store_that_hangs_then_fails_is_one_trouble_and_its_end_is_seen_withou
     ]
 
 
-def test_one_late_read_is_no_trouble(store: Store, make: Make) -> None:
+def test_one_late_read_is_not_trouble(store: Store, make: Make) -> None:
     features = make(seconds=0.01)
     store.go.clear()
     assert np.isnan(features.users(["ann"])).all()

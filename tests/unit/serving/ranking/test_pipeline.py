@@ -204,7 +204,7 @@ def test_items_similar_to_a_new_one_are_found_by_content(worker: Worker) -> None
 
 
 def test_a_session_gets_neighbours_of_its_items(opened: Open, versions: dict[str, LoadedVersion]) -> None:
-    """Popularity can't tell, so neighbours do; the last item counts most. Unknown items count nothing."""
+    """Popularity doesn't decide, so neighbours do; the last item counts most. Unknown items count nothing."""
     neighbours = versions["popularity"].snapshot.neighbours
     assert neighbours is not None
     predictor = opened()

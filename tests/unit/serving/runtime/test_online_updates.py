@@ -20,7 +20,7 @@ from tastemaker.serving.runtime.online_updates import ModelRefresher
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Batcher]:
     version = served_homes.make_home(tmp_path / "home", ("thompson",))["thompson"]
-    engine = Batcher("thompson", Predictor(load_version(version.folder)), lambda answers, moment: None)
+    engine = Batcher("thompson", Predictor(load_version(version.folder)), lambda answers, timestamp: None)
     yield engine
     engine.close()
 

@@ -1,4 +1,4 @@
-"""Requests are counted together, and before anybody can ask for the counts."""
+"""Requests are counted together, and before a caller can ask for the counts."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ def test_processes_are_measured_as_psutil_does(tmp_path: Path) -> None:
     assert found["tastemaker_worker_restarts"] == {}
 
 
-def test_a_worker_that_is_no_child_of_the_server_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_worker_that_is_not_a_child_of_the_server_is_not_taken_for_one(tmp_path: Path) -> None:
     """The number of a process that ended is given to another one in time."""
     workers = Workers(tmp_path)
     workers.arrive(1)

@@ -31,11 +31,11 @@ NOW = 1_800_000_000.0
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """It is NOW, until a test says how much later it is."""
-    moment = [NOW]
-    monkeypatch.setattr(time, "time", lambda: moment[0])
+    timestamp = [NOW]
+    monkeypatch.setattr(time, "time", lambda: timestamp[0])
 
     def later(seconds: float) -> None:
-        moment[0] += seconds
+        timestamp[0] += seconds
 
     return later
 
@@ -89,13 +89,13 @@ def test_the_state_changes_with_what_is_read_only(tmp_path: Path) -> None:
 
 
 def test_others_are_looked_at_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moment = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
+    timestamp = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: timestamp[0])
     reader = read(tmp_path)
     put(tmp_path, [item("old-1", available=False)])
     reader.refresh()
     assert not reader.sold_out
-    moment[0] += catalog_overrides.OVERRIDES_POLL_SECONDS
+    timestamp[0] += catalog_overrides.OVERRIDES_POLL_SECONDS
     reader.refresh()
     assert reader.sold_out == {"old-1"}
 

@@ -1,4 +1,4 @@
-"""What callers tell is acknowledged when it is durable, and refused with a time to come back."""
+"""What callers report is acknowledged when it is durable, and refused with a time to come back."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_MOMENT = sa.DateTime(timezone=True)
+_UTC_TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
@@ -24,9 +24,9 @@ def upgrade() -> None:
         sa.Column("uplift", sa.JSON, nullable=False),
         sa.Column("diagnostics", sa.JSON, nullable=False),
         sa.Column("requests", sa.Integer, nullable=False),
-        sa.Column("window_start", _MOMENT, nullable=False),
-        sa.Column("window_end", _MOMENT, nullable=False),
-        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("window_start", _UTC_TIME, nullable=False),
+        sa.Column("window_end", _UTC_TIME, nullable=False),
+        sa.Column("created_at", _UTC_TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_forecasts"),
         sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_forecasts_version_id"),
         sa.ForeignKeyConstraint(["against_id"], ["versions.id"], name="fk_forecasts_against_id"),

@@ -8,19 +8,19 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-_MOMENT = sa.DateTime(timezone=True)
+_UTC_TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
     """Every backtest until now was a model's own figure."""
-    op.add_column("backtests", sa.Column("listed_at", _MOMENT))
+    op.add_column("backtests", sa.Column("listed_at", _UTC_TIME))
     op.execute("UPDATE backtests SET listed_at = created_at")
     op.create_table(
         "seed_spreads",
         sa.Column("backtest_id", sa.String(64), nullable=False),
         sa.Column("seeds", sa.JSON, nullable=False),
         sa.Column("metrics", sa.JSON, nullable=False),
-        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("created_at", _UTC_TIME, nullable=False),
         sa.PrimaryKeyConstraint("backtest_id", name="pk_seed_spreads"),
         sa.ForeignKeyConstraint(["backtest_id"], ["backtests.id"], name="fk_seed_spreads_backtest_id"),
     )
@@ -32,11 +32,11 @@ def upgrade() -> None:
         sa.Column("config", sa.JSON, nullable=False),
         sa.Column("data_hash", sa.String(64), nullable=False),
         sa.Column("metric", sa.String(50), nullable=False),
-        sa.Column("trained_until", _MOMENT, nullable=False),
+        sa.Column("trained_until", _UTC_TIME, nullable=False),
         sa.Column("fresh", sa.JSON, nullable=False),
         sa.Column("loss_per_week", sa.JSON, nullable=False),
         sa.Column("weeks", sa.JSON, nullable=False),
-        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("created_at", _UTC_TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_stalenesses"),
     )
     op.create_index(
