@@ -78,9 +78,9 @@ class Lake:
         folder = self.root / table
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
-    def files(self, table: str, *, part: str = "*") -> list[Path]:
+    def files(self, table: str, *, part: str = "*", since: date = date.min) -> list[Path]:
         """Return the table's files, in the order of their days: see `table_files`."""
-        return table_files(self.root, table, part=part)
+        return table_files(self.root, table, part=part, since=since)
 
     def days(self, table: str, *, part: str = "*") -> list[date]:
         """Return the days for which the table has files, oldest first."""

@@ -25,7 +25,7 @@ MEMORY_LIMIT = "1500MB"
 """DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
 
 
-def table_files(root: Path, table: str, *, part: str = "*") -> list[Path]:
+def table_files(root: Path, table: str, *, part: str = "*", since: date = date.min) -> list[Path]:
     """Return a table's files, in the order of their days.
 
     Impressions that an earlier release wrote into `events` are deleted: `requests` has them.
@@ -34,10 +34,16 @@ def table_files(root: Path, table: str, *, part: str = "*") -> list[Path]:
         root: The lake's folder.
         table: The name of the table.
         part: The name of the file without its suffix, such as a source's name; a pattern.
+        since: The first day whose folder is listed.
     """
-    folder = root / table
-    found = sorted([*folder.glob(f"{part}.parquet"), *folder.glob(f"day=*/{part}.parquet")])
+    folders = (root / table, *day_folders(root, table, since))
+    found = sorted(path for folder in folders for path in folder.glob(f"{part}.parquet"))
     return found if table != "events" else [path for path in found if not _is_old_impressions(path)]
+
+
+def day_folders(root: Path, table: str, since: date = date.min) -> list[Path]:
+    """Return the folders of a table's days from one on, in their order: the arguments of `table_files`."""
+    return sorted(path for path in (root / table).glob("day=*") if path.name >= f"day={since.isoformat()}")
 
 
 def day_of(path: Path) -> date:

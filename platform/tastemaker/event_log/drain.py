@@ -175,7 +175,8 @@ def _firsts(rows: pa.Table, key: str, time: str) -> pa.Table:
 def _table(lake: Lake, name: str, time: str, since: int) -> pa.Table:
     schema = LOG_SCHEMAS[name]
     with open_duckdb() as connection:
-        if (rows := lake.scan(connection, name)) is None:
+        files = lake.files(name, since=utc(since).date())
+        if (rows := lake.scan(connection, name, files)) is None:
             return schema.empty_table()
         late_enough = rows.filter(f"epoch_us({quoted(time)}) >= {1_000_000 * since}").to_arrow_table()
     return late_enough.select(schema.names).cast(schema)

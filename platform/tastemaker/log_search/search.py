@@ -145,8 +145,8 @@ def _days(lake: Lake, query: Query) -> list[list[Path]]:
     first = date.min if query.since is None else query.since.astimezone(UTC).date()
     last = date.max if query.until is None else query.until.astimezone(UTC).date()
     days: dict[date, list[Path]] = {}
-    for path in reversed(lake.files("requests")):
-        if path.parent.name.startswith("day=") and first <= (day := day_of(path)) <= last:
+    for path in reversed(lake.files("requests", since=first)):
+        if path.parent.name.startswith("day=") and (day := day_of(path)) <= last:
             days.setdefault(day, []).append(path)
     return list(days.values())
 

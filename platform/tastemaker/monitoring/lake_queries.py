@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tastemaker.data.lake_files import day_of, literal, open_duckdb, table_files
+from tastemaker.data.lake_files import literal, open_duckdb, table_files
 from tastemaker.features.names import USER_FEATURES
 from tastemaker.features.snapshot_path import snapshot_path
 from tastemaker.monitoring.lake_reading import (
@@ -96,7 +96,7 @@ def read_lake(lake: Path, features: Path, artifacts: Path, now: datetime) -> Lak
     with open_duckdb() as connection:
         with _noted(found, "newest_events"):
             found.newest_events = _newest_events(connection, lake)
-        files = [literal(path) for path in table_files(lake, "requests") if day_of(path) >= since.date()]
+        files = list(map(literal, table_files(lake, "requests", since=since.date())))
         newest: list[tuple[str, str, float, int | None]] = []
         with _noted(found, "answering", "missing_features"):
             newest = connection.execute(NEWEST, [files, since]).fetchall() if files else []

@@ -166,6 +166,12 @@ class Registry:
         with self.engine.connect() as connection:
             return [self._from_row(row) for row in connection.execute(query).mappings()]
 
+    def ids(self, problem: str) -> set[str]:
+        """Return the ids of all versions for a problem, without reading their manifests."""
+        query = select(versions.c.id).where(versions.c.problem == problem)
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def newest(self, model: str, *, problem: str | None = None) -> Version:
         """Return the newest intact version; each damaged one that is skipped is logged as a warning.
 

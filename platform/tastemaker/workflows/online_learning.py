@@ -136,7 +136,7 @@ def _learned_versions(workspace: Workspace, version: Version, plan: PlanFile) ->
     """Return the versions whose lists a version learns: all, or its own alone where its data are diverted."""
     if version.id in diverted_versions(plan.current().plan):
         return {version.id}
-    return {one.id for one in workspace.registry.list(problem=workspace.problem.name)}
+    return workspace.registry.ids(workspace.problem.name)
 
 
 def _open_plan(workspace: Workspace) -> PlanFile:

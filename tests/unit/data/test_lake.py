@@ -38,6 +38,16 @@ def test_parts_of_a_day_stand_side_by_side(tmp_path: Path) -> None:
     assert lake.days("events", part="shop") == [date(2024, 5, 1)]
 
 
+def test_files_since_a_day_are_those_of_it_and_of_later_days(tmp_path: Path) -> None:
+    lake, days = Lake(tmp_path), [date.min, date(999, 12, 31), date(2024, 4, 30), date(2024, 5, 1)]
+    for day in days:
+        lake.write_day("events", day, events("a"), part="shop")
+    for number, since in enumerate(days):
+        found = lake.files("events", since=since)
+        assert found == [lake.path("events", day, part="shop") for day in days[number:]]
+    assert lake.files("events", since=date(2024, 5, 2)) == []
+
+
 def test_impressions_that_an_earlier_release_wrote_are_not_read_as_events(tmp_path: Path) -> None:
     """It named these files by a spool's id, 16 hexadecimal digits, and a record's number, 12 digits."""
     lake, day = Lake(tmp_path), date(2024, 5, 1)

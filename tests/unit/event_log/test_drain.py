@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -216,6 +218,21 @@ def test_a_log_without_requests_is_an_empty_table(tmp_path: Path, lake: Lake) ->
     assert drain(tmp_path / "spool", lake) == Drained(0, 0)
     assert read_log(lake).schema.equals(REQUESTS)
     assert len(read_log(lake)) == 0
+
+
+def test_what_came_lately_is_read_without_a_look_into_earlier_days(tmp_path: Path, lake: Lake) -> None:
+    """The files of earlier days are damaged: whoever opens one fails."""
+    for days_ago in range(3):
+        at = NOON - days_ago * DAY
+        fill(tmp_path, [record(days_ago, at), click(days_ago, occurred_at=NOON, received_at=at)])
+        drain(tmp_path, lake)
+    for table, day in product(("requests", "feedback"), (date(2026, 2, 27), date(2026, 2, 28))):
+        (path,) = lake.path(table, day).parent.glob("*.parquet")
+        path.write_bytes(b"damaged")
+    assert read_log(lake, since=int(NOON) - 600)["request_id"].to_pylist() == [f"{0:032x}"]
+    assert read_feedback(lake, since=int(NOON) - 600)["event_id"].to_pylist() == ["click-0"]
+    with pytest.raises(duckdb.Error):
+        read_log(lake, since=int(NOON - DAY))
 
 
 def click(

@@ -63,6 +63,13 @@ def test_a_version_without_precomputed_files_can_be_loaded(registry: Registry) -
     assert load_version(version.folder).serving is None
 
 
+def test_the_ids_of_a_problem_are_those_of_its_versions(registry: Registry) -> None:
+    other = registered_versions.problem(name="other")
+    mine = {registered_versions.add(registry, weight=weight).id for weight in (1.0, 2.0)}
+    theirs = registered_versions.add(registry, spec=other, weight=3.0).id
+    assert (registry.ids("shop"), registry.ids("other"), registry.ids("none")) == (mine, {theirs}, set())
+
+
 def test_no_temporary_files_remain(registry: Registry) -> None:
     version = registered_versions.add(registry)
     assert [path.name for path in version.folder.parent.iterdir()] == [version.id]

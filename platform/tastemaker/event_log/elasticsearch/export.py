@@ -1,4 +1,4 @@
-"""The copy of a lake's log to a cluster: every file once, and again if it has changed.
+"""The copy of a lake's log to a cluster: every file once, and again if another one has replaced it.
 
 The file `.exported/…db` in the lake notes each file whose documents the cluster has. A copy that was killed
 is continued by the next one; documents that it sent before are left as they are.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tastemaker.data.lake import LOG_SCHEMAS, Lake
-from tastemaker.data.lake_files import day_of
+from tastemaker.data.lake_files import day_folders, day_of
 from tastemaker.data.tables import completed
 from tastemaker.event_log.elasticsearch.cluster import Cluster, Written
 from tastemaker.event_log.elasticsearch.indices import TABLES, documents, put_templates
@@ -27,7 +28,11 @@ from tastemaker.util.file_lock import file_lock
 LOCK = ".export.lock"
 """File in the lake whose lock a copy holds, and an erasure: none copies what the other erases."""
 _BATCH_ROWS = 2_000
+_SETTLED_NS = 10_000_000_000
+"""How old a folder's last change must be: until then, one more may have the same time."""
 _CREATE = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, modified INTEGER, size INTEGER)"
+_OF_FOLDER = "SELECT * FROM files WHERE path > :folder || '/' AND path < :folder || '0'"
+"""The character after a slash is 0."""
 
 
 class Exporter:
@@ -37,6 +42,8 @@ class Exporter:
         self._settings, self._cluster = settings, cluster
         self._prefix = settings.elasticsearch.prefix
         self._has_templates = False
+        self._copied: dict[Path, int] = {}
+        """Folder -> when a file was last added to it or removed, of folders that the cluster has whole."""
 
     def copy(self, *, progress: Callable[[Written], None] = lambda written: None) -> Written:
         """Copy what is new in the lake.
@@ -54,34 +61,52 @@ class Exporter:
         lake, total = Lake(self._settings.lake), Written()
         with file_lock(lake.root / LOCK), self._noted(lake) as noted:
             for table in TABLES:
-                for path in self._new_files(lake, table, noted):
-                    if not self._has_templates:
-                        put_templates(self._cluster, self._prefix, self._settings.privacy.log_days)
-                        self._has_templates = True
-                    stamp = _stamp(path)
-                    written = Written()
-                    for rows in _read(path, table):
-                        written = written.plus(self._cluster.write(documents(rows, table, self._prefix)))
-                    if not written.rejected:
-                        with noted:
-                            values = (_name(lake, path), *stamp)
-                            noted.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
-                    total = total.plus(written)
-                    progress(total)
+                for folder in day_folders(lake.root, table):
+                    for written in self._copy_folder(lake, table, folder, noted):
+                        total = total.plus(written)
+                        progress(total)
         return total
 
-    def _new_files(self, lake: Lake, table: str, noted: sqlite3.Connection) -> Iterator[Path]:
-        """Yield the files of days that are kept and that the cluster does not have as they are now."""
-        first = _first_day(self._settings.privacy.log_days)
-        known = {name: tuple(stamp) for name, *stamp in noted.execute("SELECT * FROM files")}
-        files = lake.files(table)
+    def _copy_folder(
+        self, lake: Lake, table: str, folder: Path, noted: sqlite3.Connection
+    ) -> Iterator[Written]:
+        """Copy the new files of a day, and yield what became of each; a day without changes is not listed."""
+        changed_at = folder.stat().st_mtime_ns
+        if self._copied.get(folder) == changed_at:
+            return
+        is_whole = time.time_ns() - changed_at > _SETTLED_NS
+        for path in self._new_files(lake, folder, noted):
+            written = self._copy_file(lake, table, path, noted)
+            is_whole &= not written.rejected
+            yield written
+        if is_whole:
+            self._copied[folder] = changed_at
+
+    def _copy_file(self, lake: Lake, table: str, path: Path, noted: sqlite3.Connection) -> Written:
+        if not self._has_templates:
+            put_templates(self._cluster, self._prefix, self._settings.privacy.log_days)
+            self._has_templates = True
+        stamp = _stamp(path)
+        written = Written()
+        for rows in _read(path, table):
+            written = written.plus(self._cluster.write(documents(rows, table, self._prefix)))
+        if not written.rejected:
+            with noted:
+                values = (_name(lake, path), *stamp)
+                noted.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
+        return written
+
+    def _new_files(self, lake: Lake, folder: Path, noted: sqlite3.Connection) -> Iterator[Path]:
+        """Yield a day's files that the cluster does not have as they are now, if the day is kept."""
+        rows = noted.execute(_OF_FOLDER, {"folder": _name(lake, folder)})
+        known = {name: tuple(stamp) for name, *stamp in rows}
+        files = sorted(folder.glob("*.parquet"))
         gone = known.keys() - {_name(lake, path) for path in files}
         with noted:
-            mine = [(name,) for name in gone if name.startswith(f"{table}/")]
-            noted.executemany("DELETE FROM files WHERE path = ?", mine)
+            noted.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in gone])
+        first = _first_day(self._settings.privacy.log_days)
         for path in files:
-            is_kept = path.parent.name.startswith("day=") and day_of(path) >= first
-            if is_kept and known.get(_name(lake, path)) != _stamp(path):
+            if day_of(path) >= first and known.get(_name(lake, path)) != _stamp(path):
                 yield path
 
     @contextmanager

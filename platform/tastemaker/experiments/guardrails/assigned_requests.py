@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.lake_files import day_of, open_duckdb
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.event_log import postgres, spool_file
 from tastemaker.event_log.drain import BATCH_RECORDS
 from tastemaker.event_log.records import Record
@@ -102,8 +102,7 @@ class AssignedRequests:
         self.connection.unregister("kept")
 
     def _read_lake(self, since: float) -> None:
-        first = datetime.fromtimestamp(since, UTC).date()
-        paths = [path for path in self._lake.files("requests") if day_of(path) >= first]
+        paths = self._lake.files("requests", since=datetime.fromtimestamp(since, UTC).date())
         found = {path: (stat.st_mtime_ns, stat.st_size) for path in paths for stat in [path.stat()]}
         changed = [path for path, stamp in found.items() if self._read.get(path) != stamp]
         for first_file in range(0, len(changed), FILES_AT_ONCE):

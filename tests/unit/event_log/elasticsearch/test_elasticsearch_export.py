@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -20,6 +21,7 @@ from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import shipping
 from tastemaker.event_log.drain import drain
+from tastemaker.event_log.elasticsearch import export
 from tastemaker.event_log.elasticsearch.cluster import Cluster, ClusterUnavailable, Written
 from tastemaker.event_log.elasticsearch.export import Exporter
 from tastemaker.event_log.elasticsearch.indices import TABLES, properties, put_templates
@@ -91,6 +93,36 @@ def test_a_file_is_copied_once_and_again_after_it_changed(tmp_path: Path, stub: 
     (first, _) = Lake(home.lake).files("requests")
     pq.write_table(pa.concat_tables([pq.read_table(first, partitioning=None)] * 2), first)
     assert copied(home) == Written(existing=2)
+
+
+def test_a_copier_that_continues_looks_at_no_file_of_a_day_without_changes(
+    tmp_path: Path, stub: ElasticsearchStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change to a day is seen, also if it came at the same time as the one before."""
+    home, looked, stamp = home_of(tmp_path, stub), list[Path](), export._stamp
+    exporter = Exporter(home, Cluster(home.elasticsearch))
+
+    def seen(path: Path) -> tuple[int, int]:
+        looked.append(path)
+        return stamp(path)
+
+    monkeypatch.setattr(export, "_stamp", seen)
+    log(home, request(0))
+    folder = Lake(home.lake).files("requests")[0].parent
+    changed_at = folder.stat().st_mtime_ns
+    assert exporter.copy().created == 1
+    log(home, request(1))
+    os.utime(folder, ns=(changed_at, changed_at))
+    assert exporter.copy().created == 1
+    for number in range(2, 6):
+        log(home, request(number))
+    os.utime(folder, (NOON, NOON))
+    assert exporter.copy().created == 4
+    looked.clear()
+    assert exporter.copy() == Written()
+    assert looked == []
+    log(home, request(6))
+    assert exporter.copy().created == 1
 
 
 def test_a_copy_that_was_killed_is_continued(tmp_path: Path, stub: ElasticsearchStub) -> None:

@@ -89,8 +89,7 @@ def prepare(
         OffPolicyError: No request can be used; the message gives the reasons.
     """
     since = max(one.manifest.window.end for one in (version, against) if one is not None)
-    versions = {one.id for one in registry.list(problem=problem.name)}
-    requests = read_requests(lake, problem, since=since, versions=versions)
+    requests = read_requests(lake, problem, since=since, versions=registry.ids(problem.name))
     mine = read_features(lake, registry.open(version), requests, feature_root, seed=seed)
     rival = (
         None
