@@ -1,13 +1,16 @@
-"""README.md fits one screen, and its notebook lines print what it shows."""
+"""README.md fits one screen, its notebook lines print what it shows, and its leaderboard is today's."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from support.repository import ROOT
 
@@ -32,3 +35,17 @@ def test_the_notebook_lines_print_what_it_shows(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert [line.rstrip() for line in ended.stdout.splitlines()] == shown.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_its_leaderboard_is_what_the_code_draws(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "draw_leaderboard.py"))
+    script["draw"](tmp_path / "drawn.png")
+    drawn, shown = (
+        np.asarray(Image.open(path).convert("L"), np.int16)
+        for path in (tmp_path / "drawn.png", script["PICTURE"])
+    )
+    assert drawn.shape == shown.shape
+    different = np.count_nonzero(abs(drawn - shown) > 8)  # processors may round an edge's shade differently
+    assert different < 100, "draw it again: python docs/draw_leaderboard.py"
