@@ -3,7 +3,7 @@
     python benchmarks/faults.py                  all of it, about ten minutes
     python benchmarks/faults.py redis --seconds 20
 
-Prints what the simulator's ledger says. Needs Redis and Postgres installed, and root for the full disk.
+Prints what the simulator's client log says. Needs Redis and Postgres installed, and root for the full disk.
 """
 
 from __future__ import annotations

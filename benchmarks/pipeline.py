@@ -147,17 +147,17 @@ def land(opened: Workspace) -> str:
     return f"{landed.rows:,} events"
 
 
-def admit(opened: Workspace) -> str:
+def validate(opened: Workspace) -> str:
     """Validate the landed events with the gate, and publish the valid ones."""
-    from tastemaker.data.validation.admission import validate_and_publish
+    from tastemaker.data.validation.publishing import validate_and_publish
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     source = opened.source.name
     gate = GreatExpectationsGate(source)
-    admitted = validate_and_publish(
+    published = validate_and_publish(
         source, opened.lake, gate, opened.engine, chunk_rows=opened.settings.chunk_rows
     )
-    return f"{admitted.total.accepted:,} accepted"
+    return f"{published.total.accepted:,} accepted"
 
 
 def dataset(opened: Workspace) -> str:
@@ -194,7 +194,7 @@ def backtest(opened: Workspace, name: str) -> str:
 
 STAGES: dict[str, Callable[[Workspace], str]] = {
     "land": land,
-    "admit": admit,
+    "validate": validate,
     "dataset": dataset,
     "features": features,
     "materialize": materialize,

@@ -163,7 +163,7 @@ def roll_out(scenario: Scenario, folder: Path) -> Ended:
         rollout = followed(workspace, begun.id, scenario)
         follows = follows_after(service, new if rollout.state == "promoted" else champion)
         summary = visits.end()
-        found = world.run("tastemaker", "simulate", "--check", str(visits.ledger), "--json", failing=True)
+        found = world.run("tastemaker", "simulate", "--check", str(visits.client_log), "--json", failing=True)
     return Ended(
         rollout, store.read_changes(workspace.engine, rollout.id), summary, json.loads(found), follows
     )

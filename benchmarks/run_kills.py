@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support import commands
 from support.child_processes import ended
-from tastemaker.data.validation.ingested_days import read_ledger
+from tastemaker.data.validation.ingested_days import read_ingested_days
 from tastemaker.settings import Settings
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.automation.new_days import LANDED_GROUPS, LANDING
@@ -258,8 +258,8 @@ def _rows(workspace: Workspace) -> defaultdict[str, Counter[str]]:
             place = path.relative_to(root)
             found = (f"{place} {row}" for row in pq.read_table(path).to_pylist())
             rows[f"{root.name}/{place.parts[0]}"].update(found)
-    ledger = read_ledger(workspace.engine, workspace.source.name)
-    rows["validated days"].update(f"{day} {entry}" for day, entry in ledger.items())
+    ingested = read_ingested_days(workspace.engine, workspace.source.name)
+    rows["validated days"].update(f"{day} {entry}" for day, entry in ingested.items())
     return rows
 
 

@@ -77,9 +77,9 @@ def test_what_came_in_is_accounted_for(finished: tuple[Workspace, Outcome]) -> N
     landed = sum(pq.read_metadata(path).num_rows for path in workspace.lake.files("landed_events"))
     assert landed == events + quarantined > 0
     assert outcome.steps["landed_events"].facts["rows"] == landed
-    ledger = rows(workspace, ingested_days)
-    assert sum(day["rows_read"] for day in ledger) == landed
-    assert len(ledger) == small_shop.SHOP["n_days"]
+    ingested = rows(workspace, ingested_days)
+    assert sum(day["rows_read"] for day in ingested) == landed
+    assert len(ingested) == small_shop.SHOP["n_days"]
 
 
 def test_people_have_something_to_look_at(finished: tuple[Workspace, Outcome]) -> None:

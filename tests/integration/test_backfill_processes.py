@@ -12,7 +12,7 @@ import pytest
 
 from support import small_shop
 from tastemaker.data.ingest import land
-from tastemaker.data.validation.admission import pending_days
+from tastemaker.data.validation.publishing import pending_days
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_expectations.gate import GreatExpectationsGate
 from tastemaker_pipelines.backfill.day_ranges import day_ranges

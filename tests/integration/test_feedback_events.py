@@ -16,7 +16,7 @@ from support.served_homes import events as shop_events
 from support.served_homes import problem
 from tastemaker.data.lake import Lake, by_day, parquet_writer
 from tastemaker.data.tables import EVENTS, ITEMS
-from tastemaker.data.validation.admission import validate_and_publish
+from tastemaker.data.validation.publishing import validate_and_publish
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE, land_feedback

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import open_source
-from tastemaker.data.validation.admission import Published, validate_and_publish
+from tastemaker.data.validation.publishing import Published, validate_and_publish
 from tastemaker.html import index
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
@@ -33,8 +33,8 @@ QUARANTINED = {
 
 
 @pytest.fixture(scope="module")
-def admitted(online_retail: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Published, Path]:
-    """The whole file, landed and admitted, with its Data Docs."""
+def published(online_retail: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Published, Path]:
+    """The whole file, landed and validated, with its Data Docs."""
     folder = tmp_path_factory.mktemp("online_retail")
     lake, engine = Lake(folder / "lake"), create_engine("sqlite://")
     metadata.create_all(engine)
@@ -45,8 +45,8 @@ def admitted(online_retail: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return lake, result, folder / "docs"
 
 
-def test_every_row_is_accounted_for(admitted: tuple[Lake, Published, Path]) -> None:
-    lake, result, _ = admitted
+def test_every_row_is_accounted_for(published: tuple[Lake, Published, Path]) -> None:
+    lake, result, _ = published
     assert result.total.quarantined == QUARANTINED
     assert list(result.total.quarantined) == list(QUARANTINED), "reasons in the suite's order"
     assert (result.total.read, result.total.accepted) == (541_909, ACCEPTED)
@@ -59,7 +59,7 @@ def test_every_row_is_accounted_for(admitted: tuple[Lake, Published, Path]) -> N
 
 
 def test_an_independent_computation_agrees(
-    admitted: tuple[Lake, Published, Path], online_retail: Path
+    published: tuple[Lake, Published, Path], online_retail: Path
 ) -> None:
     """The same rules, written again row by row in pandas."""
     lines = pd.read_parquet(online_retail).reset_index(drop=True)
@@ -84,7 +84,7 @@ def test_an_independent_computation_agrees(
     assert dict(Counter(verdict)) == {**QUARANTINED, "accepted": ACCEPTED}
 
     sound = verdict == "accepted"
-    events = admitted[0].read("events")
+    events = published[0].read("events")
     value = (left * lines.UnitPrice)[sound].round(2).sum()
     assert pc.sum(events.column("value")).as_py() == pytest.approx(value, abs=0.01)
     ours = Counter(events.column("user_id").to_pylist())
@@ -110,8 +110,8 @@ def take_back(lines: pd.DataFrame) -> tuple[dict[int, int], set[int]]:
     return taken, matched
 
 
-def test_items_and_users(admitted: tuple[Lake, Published, Path]) -> None:
-    lake, result, _ = admitted
+def test_items_and_users(published: tuple[Lake, Published, Path]) -> None:
+    lake, result, _ = published
     items = {row["item_id"]: row for row in lake.read("items").to_pylist()}
     assert items["85123A"]["title"] == "WHITE HANGING HEART T-LIGHT HOLDER"
     assert items["85123A"]["price"] == pytest.approx(2.95)
@@ -127,17 +127,17 @@ def test_items_and_users(admitted: tuple[Lake, Published, Path]) -> None:
         assert orphans.fetchall() == []
 
 
-def test_british_summer_time(admitted: tuple[Lake, Published, Path]) -> None:
+def test_british_summer_time(published: tuple[Lake, Published, Path]) -> None:
     """The shop's clock is ahead of UTC in July: its first sound line of that month is of 08:16."""
-    events = admitted[0].read("events")
+    events = published[0].read("events")
     times = dict(zip(events["event_id"].to_pylist(), events["occurred_at"].to_pylist(), strict=True))
     assert times["536365-85123A-1"].isoformat() == "2010-12-01T08:26:00+00:00"
     summer = min(time for time in times.values() if time.month == 7)
     assert summer.isoformat() == "2011-07-01T07:16:00+00:00"
 
 
-def test_data_docs_need_no_network(admitted: tuple[Lake, Published, Path]) -> None:
-    pages = {path.name: path.read_text() for path in admitted[2].iterdir()}
+def test_data_docs_need_no_network(published: tuple[Lake, Published, Path]) -> None:
+    pages = {path.name: path.read_text() for path in published[2].iterdir()}
     assert set(pages) == {
         f"online_retail-{table}{end}.html"
         for table in ("events", "items", "users")
@@ -146,13 +146,13 @@ def test_data_docs_need_no_network(admitted: tuple[Lake, Published, Path]) -> No
     details = pages["online_retail-events-details.html"]
     assert "7444 unexpected values found" in details
     assert "of 541909 total rows" in details
-    head = index.head_of(admitted[2] / "online_retail-events.html")
+    head = index.head_of(published[2] / "online_retail-events.html")
     assert head is not None
     assert head.title == "Data check: events of online_retail"
     assert head.rows == "541,909 rows checked, 2010-12-01 to 2011-12-09"
     assert "rules are broken" in head.summary
     assert "(7,444)" in head.summary
-    items = index.head_of(admitted[2] / "online_retail-items.html")
+    items = index.head_of(published[2] / "online_retail-items.html")
     assert items is not None
     assert items.summary.startswith("No row breaks any of the")
     remote = ("<link", "<script", "src=", "url(", "http:", "https:")

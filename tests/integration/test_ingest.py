@@ -1,4 +1,4 @@
-"""Landing and admitting: only what is new, whatever is interrupted, in any order, by any number of runs."""
+"""Landing and validating: only what is new, whatever is interrupted, in any order, by any number of runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tastemaker.data.ingest import land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import open_source
 from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
-from tastemaker.data.validation.admission import Published, pending_days, stage_days, validate_and_publish
 from tastemaker.data.validation.gate import GateCounts, RowChecks
+from tastemaker.data.validation.publishing import Published, pending_days, stage_days, validate_and_publish
 from tastemaker.errors import GateError, SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import ingested_days, metadata
@@ -141,7 +141,7 @@ def test_repetitions_are_found_across_days_and_chunks(
 
 
 def test_the_order_of_days_makes_no_difference(tmp_path: Path, gate: GreatExpectationsGate) -> None:
-    """Ids that repeat over ten days, landed and admitted in three orders, once all at once."""
+    """Ids that repeat over ten days, landed and validated in three orders, once all at once."""
     rng = random.Random(0)
     shelf = Shelf({day(n): [event(f"e{rng.randrange(60)}", n) for _ in range(12)] for n in range(10)})
     outcomes: list[tuple[pa.Table, GateCounts]] = []
@@ -152,12 +152,12 @@ def test_the_order_of_days_makes_no_difference(tmp_path: Path, gate: GreatExpect
         metadata.create_all(engine)
         for step in order:
             land(shelf, lake, days=[day(n) for n in step])
-            result = admit_all_bad_too(lake, gate, engine)
+            result = validate_all_bad_too(lake, gate, engine)
         outcomes.append((lake.read("events").sort_by("event_id"), result.total))
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-def admit_all_bad_too(lake: Lake, gate: GreatExpectationsGate, engine: Engine) -> Published:
+def validate_all_bad_too(lake: Lake, gate: GreatExpectationsGate, engine: Engine) -> Published:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tastemaker.data.validation.gate.MAX_QUARANTINED_SHARE", 1.0)
         return validate_and_publish("shelf", lake, gate, engine)
@@ -230,14 +230,14 @@ def test_days_that_several_processes_staged_are_published_as_if_one_had(
             assert lake.files("events") == [], "nothing is published yet"
         published = validate_and_publish("shelf", lake, gate, engine)
         with engine.connect() as connection:
-            ledger = connection.execute(
+            ingested = connection.execute(
                 select(ingested_days).with_only_columns(ingested_days.c.day, ingested_days.c.digest)
             ).all()
         tables = {
             table: sorted(map(str, lake.read(table).to_pylist()))
             for table in ("events", "quarantine", "items")
         }
-        found.append((published, tables, sorted(map(tuple, ledger))))
+        found.append((published, tables, sorted(map(tuple, ingested))))
     assert found[0] == found[1]
     assert found[0][0].total.accepted == 28
     assert found[0][0].total.refused == 17

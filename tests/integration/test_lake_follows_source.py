@@ -22,9 +22,9 @@ from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.prune import prune
 from tastemaker.data.source_period import Period
 from tastemaker.data.sources import Source, open_source
-from tastemaker.data.validation.admission import validate_and_publish
 from tastemaker.data.validation.gate import GateCounts
-from tastemaker.data.validation.ingested_days import read_ledger
+from tastemaker.data.validation.ingested_days import read_ingested_days
+from tastemaker.data.validation.publishing import validate_and_publish
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
@@ -34,7 +34,7 @@ GATE = GreatExpectationsGate("table")
 
 
 class Shop:
-    """A CSV file, a lake and a ledger in one folder."""
+    """A CSV file, a lake and a database in one folder."""
 
     def __init__(self, folder: Path, file: str = "orders.csv") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ class Shop:
 
     @property
     def days(self) -> list[int]:
-        """The days of January that have events in the lake; the ledger and the landed files agree."""
+        """The days of January that have events in the lake; the ingested days and the landed files agree."""
         made = self.lake.days("events")
-        assert made == self.lake.days("landed_events") == sorted(read_ledger(self.engine, "table"))
+        assert made == self.lake.days("landed_events") == sorted(read_ingested_days(self.engine, "table"))
         return [day.day for day in made if day != UNDATED]
 
     @property
@@ -154,7 +154,7 @@ def test_the_lake_is_what_an_independent_model_says(
         expected = {day for day in expected if not min(days) <= day <= max(days)} | days
         assert shop.days == sorted(expected)
     total = GateCounts()
-    for entry in read_ledger(shop.engine, "table").values():
+    for entry in read_ingested_days(shop.engine, "table").values():
         total.add(entry.counts)
     assert total.read == total.accepted + total.refused == len(expected) == shop.counts[0]
 

@@ -35,7 +35,7 @@ def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> Non
     assert {"/recommend", "/session", "/feedback"} <= summary["statuses"].keys()
     assert summary["failed"] == summary["events_abandoned"] == 0
     assert all(statuses.keys() == {"200"} for statuses in summary["statuses"].values())
-    found = verdict(shop_homes.settings(home), visits.ledger)
+    found = verdict(shop_homes.settings(home), visits.client_log)
     assert found.sound
     assert found.acknowledged == summary["events_acknowledged"]
     events = read_feedback(Lake(home / "lake"))

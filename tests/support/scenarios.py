@@ -67,7 +67,7 @@ def killed(home: Path, kills: int) -> Survived:
             recovery.append(_seconds(service.wait))
         visits.proceed()
         summary = visits.end()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+    return Survived(summary, verdict(shop_homes.settings(home), visits.client_log), recovery)
 
 
 def supervised(home: Path) -> Survived:
@@ -83,7 +83,7 @@ def supervised(home: Path) -> Survived:
         recovery = _seconds(service.wait)
         visits.proceed()
         summary = visits.end()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery])
+    return Survived(summary, verdict(shop_homes.settings(home), visits.client_log), [recovery])
 
 
 def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived, list[list[str]], str]:
@@ -113,7 +113,7 @@ def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived,
         assert "moved to lake" in (home / "ship.log").read_text(), "nothing was shipped meanwhile"
         summary = visits.end()
         said = service.log.read_text()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), []), degraded, said
+    return Survived(summary, verdict(shop_homes.settings(home), visits.client_log), []), degraded, said
 
 
 def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.Response, list[str]]:
@@ -137,7 +137,11 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
         recovery = _seconds_until(lambda: _send_feedback(service, next(sent)).status_code == 200)
         visits.proceed(5)
         summary = visits.end()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages
+    return (
+        Survived(summary, verdict(shop_homes.settings(home), visits.client_log), [recovery]),
+        refusal,
+        stages,
+    )
 
 
 class Started(NamedTuple):
@@ -186,7 +190,7 @@ def clock_jumps(home: Path) -> Survived:
                 file.write(struct.pack("d", ahead))
             recovery.append(_seconds(lambda: visits.proceed(4)))
         summary = visits.end()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+    return Survived(summary, verdict(shop_homes.settings(home), visits.client_log), recovery)
 
 
 def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
@@ -225,7 +229,7 @@ def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
             recovery.append(_seconds_until(reads))
             visits.proceed()
             summary = visits.end()
-    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+    return Survived(summary, verdict(shop_homes.settings(home), visits.client_log), recovery)
 
 
 def postgres_away(home: Path, seconds: float, *, rate: int = 30) -> Survived:
@@ -254,7 +258,7 @@ def postgres_away(home: Path, seconds: float, *, rate: int = 30) -> Survived:
                 )
             summary = visits.end()
         settings = shop_homes.settings(home, log=LogSettings(target="postgres", url=url))
-        return Survived(summary, verdict(settings, visits.ledger), [recovery])
+        return Survived(summary, verdict(settings, visits.client_log), [recovery])
 
 
 def _go_on_for(visits: visited_service.Visits, seconds: float) -> None:

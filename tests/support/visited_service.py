@@ -123,14 +123,14 @@ def served(
 class Visits:
     """A running `tastemaker simulate`."""
 
-    def __init__(self, process: subprocess.Popen[str], ledger: Path, log: Path) -> None:
-        self._process, self.ledger, self._log = process, ledger, log
+    def __init__(self, process: subprocess.Popen[str], client_log: Path, log: Path) -> None:
+        self._process, self.client_log, self._log = process, client_log, log
         self._acknowledged = self._read = 0
 
     def acknowledged(self) -> int:
-        """Acknowledgements that the ledger holds by now."""
-        if self.ledger.exists():
-            with self.ledger.open("rb") as file:
+        """Acknowledgements that the client log holds by now."""
+        if self.client_log.exists():
+            with self.client_log.open("rb") as file:
                 file.seek(self._read)
                 lines, end, _ = file.read().rpartition(b"\n")
             self._acknowledged += lines.count(b'"acknowledged"')
@@ -161,16 +161,16 @@ def visiting(
     home: Path, service: Service, *words: str, more: Mapping[str, str] | None = None
 ) -> Iterator[Visits]:
     """People visit until `end`, or until the block ends. Returns when the first events are acknowledged."""
-    ledger = home / "ledger.jsonl"
+    client_log = home / "client_log.jsonl"
     command = [str(BIN / "tastemaker"), "simulate", service.url, "--for", "1h", "--json"]
     process = subprocess.Popen(
-        [*command, "--ledger", str(ledger), *words],
+        [*command, "--client-log", str(client_log), *words],
         env=environment(home, more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    visits = Visits(process, ledger, service.log)
+    visits = Visits(process, client_log, service.log)
     with ended(process):
         visits.proceed()
         yield visits

@@ -51,7 +51,7 @@ def _validated_days(days: list[date]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult[None]:
         """Validate the partitions' days."""
-        from tastemaker.data.validation.admission import stage_days
+        from tastemaker.data.validation.publishing import stage_days
         from tastemaker_expectations.gate import GreatExpectationsGate
 
         with readable_failures():

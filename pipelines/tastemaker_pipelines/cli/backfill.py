@@ -97,7 +97,7 @@ def _failures(outcome: Outcome) -> list[str]:
 
 def _pending(workspace: Workspace, first: date, last: date, run_rows: int) -> list[DayRange]:
     """Return the days of the period that are to be validated, as ranges of one run each."""
-    from tastemaker.data.validation.admission import pending_days
+    from tastemaker.data.validation.publishing import pending_days
     from tastemaker_expectations.gate import GreatExpectationsGate
     from tastemaker_pipelines.backfill.day_ranges import day_ranges
 

@@ -72,7 +72,7 @@ def demo(visits: int) -> None:
     console.rule("[bold]3. Served to the shop's people", align="left")
     before = _visit(workspace, console, visits, whole=True)
     console.rule("[bold]4. Logged, credited, and learned from", align="left")
-    _learn(workspace, console, Path(before.ledger))
+    _learn(workspace, console, Path(before.client_log))
     console.rule("[bold]5. The same people again", align="left")
     after = _visit(workspace, console, visits, whole=False)
     _compare(before, after, console)
@@ -149,10 +149,10 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
     return summary
 
 
-def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
+def _learn(workspace: Workspace, console: Console, client_log: Path) -> None:
     """Let the bandit learn from the feedback at once, and train all other models a second time.
 
-    Then print whether the log agrees with the ledger of the visits, and how many events each version saw.
+    Then print whether the log agrees with the client log of the visits, and how many events each version saw.
     """
     from tastemaker.simulator.traffic.log_audit import verdict
     from tastemaker.simulator.traffic.terminal import show_verdict
@@ -167,7 +167,7 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
         "of them rewarded; tastemaker learn does so without end"
     )
     _run(workspace, console, " or ".join([*(f"+key:models/{name}" for name in AGAIN), *ALSO]))
-    show_verdict(verdict(workspace.settings, ledger), console)
+    show_verdict(verdict(workspace.settings, client_log), console)
     second = _champion(workspace)
     with workspace.lake.connect() as connection:
         shown, rewarded = connection.execute(

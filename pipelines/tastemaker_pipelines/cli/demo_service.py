@@ -96,8 +96,8 @@ def visit(workspace: Workspace, url: str, visits: int, mix: TrafficMix) -> Summa
     from tastemaker.simulator.traffic.simulation import shop_of, simulate
 
     plan = Plan(run=uuid4().hex[:8], visits=visits, at_once=AT_ONCE)
-    ledger = workspace.settings.home / "simulate" / f"{plan.run}.jsonl"
-    return simulate(shop_of(workspace.settings.source), url, mix, plan, ledger)
+    client_log = workspace.settings.home / "simulate" / f"{plan.run}.jsonl"
+    return simulate(shop_of(workspace.settings.source), url, mix, plan, client_log)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -6,8 +6,8 @@ import dagster as dg
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import HISTORY
-from tastemaker.data.validation.admission import Published
 from tastemaker.data.validation.gate import GateCounts
+from tastemaker.data.validation.publishing import Published
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
@@ -61,7 +61,7 @@ def gate(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Validate the landed days with Great Expectations; a batch that fails blocks everything downstream."""
-    from tastemaker.data.validation.admission import validate_and_publish
+    from tastemaker.data.validation.publishing import validate_and_publish
     from tastemaker.monitoring.lake_queries import record_lake
     from tastemaker_expectations.gate import GreatExpectationsGate
 

@@ -152,7 +152,7 @@ def _started(fault: str) -> str:
     help="How long unacknowledged events are sent again.",
 )
 @click.option(
-    "--ledger",
+    "--client-log",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Path of the client's log of acknowledged requests.  [default: a new file in the home folder]",
 )
@@ -160,8 +160,8 @@ def _started(fault: str) -> str:
     "--check",
     "checked",
     type=click.Path(path_type=Path, dir_okay=False),
-    metavar="LEDGER",
-    help="Send no traffic: ship this home folder's logs, and report which records of LEDGER are lost or "
+    metavar="CLIENT_LOG",
+    help="Send no traffic: ship this home folder's logs, and report which records of CLIENT_LOG are lost or "
     "duplicated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -180,7 +180,7 @@ def simulate(
     faults: dict[str, float],
     prepare_faults: bool,
     retry_seconds: float,
-    ledger: Path | None,
+    client_log: Path | None,
     checked: Path | None,
     as_json: bool,
 ) -> None:
@@ -189,8 +189,9 @@ def simulate(
     Simulated users click, buy, and return or stay away.
 
     The shop is that of the `source` setting, on the days after its data ends. Everything that the service
-    acknowledges is written to a ledger; --check compares the logs with it (the exit status is 1 if a record
-    is lost or duplicated). The environment variable TASTEMAKER_API_KEY holds the API key, if one is needed.
+    acknowledges is written to a client log; --check compares the logs with it (the exit status is 1 if a
+    record is lost or duplicated). The environment variable TASTEMAKER_API_KEY holds the API key, if one is
+    needed.
 
     \b
     Faults, each with its share of the visits (default 0.05):
@@ -245,7 +246,7 @@ def simulate(
         faults=produced.traffic,
     )
     mix = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
-    path = ledger or settings.home / "simulate" / f"{run}.jsonl"
+    path = client_log or settings.home / "simulate" / f"{run}.jsonl"
     summary = _visit(settings, url, mix, plan, path, console, produced)
     _print(summary, console, as_json)
 
@@ -255,7 +256,7 @@ def _visit(
     url: str,
     mix: TrafficMix,
     plan: Plan,
-    ledger: Path,
+    client_log: Path,
     console: Console,
     produced: ProducedFaults,
 ) -> Summary:
@@ -279,15 +280,15 @@ def _visit(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("visits", total=1.0, counts="")
 
-        def show(share: float, tally: Statistics) -> None:
+        def show(share: float, found: Statistics) -> None:
             counts = (
-                f"{tally.visits:,} visits, {tally.acknowledged:,} events, {tally.failed:,} without a list"
+                f"{found.visits:,} visits, {found.acknowledged:,} events, {found.failed:,} without a list"
             )
             progress.update(task, completed=share, counts=counts)
 
         with in_force(produced, settings, url, shop, os.environ.get(KEY)) as never_comes:
             return run(
-                shop, url, mix, plan, ledger,
+                shop, url, mix, plan, client_log,
                 headers=_credentials(), never_comes=never_comes, is_ready=True, on_progress=show,
             )  # fmt: skip
 
@@ -306,11 +307,11 @@ def _print(summary: Summary, console: Console, as_json: bool) -> None:
         show(summary, console)
 
 
-def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) -> None:
+def _check(settings: Settings, client_log: Path, console: Console, as_json: bool) -> None:
     from tastemaker.simulator.traffic.log_audit import verdict
     from tastemaker.simulator.traffic.terminal import show_verdict
 
-    found = verdict(settings, ledger)
+    found = verdict(settings, client_log)
     if as_json:
         click.echo(strict_json.dumps(asdict(found)))
     else:

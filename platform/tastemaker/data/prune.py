@@ -17,7 +17,7 @@ def prune(source: Source, lake: Lake, engine: Engine) -> Held:
     Returns:
         What was deleted.
     """
-    with file_lock(lake.root / ".land.lock"), file_lock(lake.root / ".admit.lock"):
+    with file_lock(lake.root / ".land.lock"), file_lock(lake.root / ".publish.lock"):
         offered = source.days()
         require_events(offered, lake, source.name)
         found = outside(lake, source.name, offered)

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
-from tastemaker.data.validation.admission import validate_and_publish
 from tastemaker.data.validation.gate import Gate, GateCounts
+from tastemaker.data.validation.publishing import validate_and_publish
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import GateError, ProblemError, SourceError
 from tastemaker.notebook.display import Displayable, days
@@ -168,12 +168,12 @@ def load(
     if simulated and problem is None:
         problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
     if not frames:
-        return _admitted(open_source(settings), problem, settings.user_columns)
+        return _validated(open_source(settings), problem, settings.user_columns)
     if settings.name != "table":
         raise SourceError(
             f"a table was given with source={source!r}, which reads files", fix="leave source out"
         )
-    return _admitted(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
+    return _validated(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
 
 
 def _names(given: Iterable[str]) -> tuple[str, ...]:
@@ -210,7 +210,7 @@ def _from_home(home: Path, problem: Problem | None) -> Data:
     return Data(_dataset(settings, Lake(settings.lake), chosen), None)
 
 
-def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, ...]) -> Data:
+def _validated(source: Source, problem: Problem | None, user_columns: tuple[str, ...]) -> Data:
     """Ingest and validate in a temporary home folder, which is kept until the process ends."""
     home = Path(tempfile.mkdtemp(dir=_scratch()))
     settings = load_settings(home=home, database_url=None)
@@ -218,11 +218,13 @@ def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, 
     land(source, lake, chunk_rows=chunk_rows)
     engine = open_engine(settings.metadata_url)
     try:
-        admitted = validate_and_publish(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
+        published = validate_and_publish(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
     finally:
         engine.dispose()
     read = [warning for reading in source.readings for warning in reading.warnings]
-    return Data(_dataset(settings, lake, problem, user_columns), admitted.total, (*read, *admitted.warnings))
+    return Data(
+        _dataset(settings, lake, problem, user_columns), published.total, (*read, *published.warnings)
+    )
 
 
 def _dataset(

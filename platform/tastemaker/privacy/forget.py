@@ -50,7 +50,7 @@ from tastemaker.storage.tables import experiments
 from tastemaker.util.atomic_files import atomic_write, sqlite_url
 from tastemaker.util.file_lock import file_lock
 
-_LOCKS = ("lake/.land.lock", "lake/.admit.lock", "lake/.export.lock", "product/.lock", "spool/drain.lock")
+_LOCKS = ("lake/.land.lock", "lake/.publish.lock", "lake/.export.lock", "product/.lock", "spool/drain.lock")
 _OWN_TABLES = ("spool", "feast")
 """Folders whose databases hold rows per user, which are deleted. Other databases are only searched."""
 

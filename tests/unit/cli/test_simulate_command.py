@@ -86,11 +86,11 @@ def test_only_a_simulated_shop_has_simulated_people(monkeypatch: pytest.MonkeyPa
 
 def test_a_check_says_what_is_lost_and_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
-    path = tmp_path / "ledger.jsonl"
-    with ClientLog(path) as ledger:
-        ledger.note(Begun("run", "http://shop", 0))
-        ledger.note(Answered("r1", "u", "model", ["i"]))
-        ledger.note(Acknowledged([f"run-0-{number}" for number in range(5)]))
+    path = tmp_path / "client_log.jsonl"
+    with ClientLog(path) as client_log:
+        client_log.note(Begun("run", "http://shop", 0))
+        client_log.note(Answered("r1", "u", "model", ["i"]))
+        client_log.note(Acknowledged([f"run-0-{number}" for number in range(5)]))
     result = said("--check", str(path))
     assert result.exit_code == 1
     assert "5 events acknowledged, 5 lost, 0 doubled" in result.output

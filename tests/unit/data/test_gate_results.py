@@ -14,8 +14,8 @@ from sqlalchemy import Engine, select
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, nullable
-from tastemaker.data.validation.admission import validate_and_publish
 from tastemaker.data.validation.gate import RowChecks, ValidationRule, partition_rows
+from tastemaker.data.validation.publishing import validate_and_publish
 from tastemaker.errors import GateError
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import gate_results

@@ -1,4 +1,4 @@
-"""The simulator's ledger: what it holds after a crash, and what it says against a log."""
+"""The simulator's client log: what it holds after a crash, and what it says against a log."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ ENTRIES: list[Entry] = [
 
 
 def write(path: Path, entries: list[Entry]) -> None:
-    with ClientLog(path) as ledger:
+    with ClientLog(path) as client_log:
         for entry in entries:
-            ledger.note(entry)
+            client_log.note(entry)
 
 
 def test_entries_come_back_and_runs_add_up(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "ledger.jsonl"
+    path = tmp_path / "a" / "client_log.jsonl"
     write(path, ENTRIES)
     write(path, ENTRIES[:1])
     assert list(read(path)) == [*ENTRIES, ENTRIES[0]]
 
 
 def test_nothing_is_on_disk_before_a_flush_and_all_after_it(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
-    with ClientLog(path) as ledger:
-        ledger.note(ENTRIES[1])
+    path = tmp_path / "client_log.jsonl"
+    with ClientLog(path) as client_log:
+        client_log.note(ENTRIES[1])
         assert list(read(path)) == []
-        ledger.flush()
+        client_log.flush()
         assert list(read(path)) == ENTRIES[1:2]
-        ledger.flush()
+        client_log.flush()
     assert list(read(path)) == ENTRIES[1:2]
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_on_disk_before_a_flush_and_all_after_it(tmp_path: Path) -> N
 def test_a_line_that_a_crash_cut_short_never_counted(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
-    path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
+    path = tmp_path_factory.mktemp("client_log") / "client_log.jsonl"
     write(path, ENTRIES)
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
@@ -73,15 +73,15 @@ def test_a_line_that_a_crash_cut_short_never_counted(
 
 @pytest.mark.processes
 def test_a_killed_process_leaves_what_it_flushed(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "client_log.jsonl"
     program = """
 import os, signal, sys
 from pathlib import Path
 from tastemaker.simulator.traffic.client_log import Acknowledged, ClientLog
-ledger = ClientLog(Path(sys.argv[1]))
-ledger.note(Acknowledged(["flushed"]))
-ledger.flush()
-ledger.note(Acknowledged(["only noted"]))
+client_log = ClientLog(Path(sys.argv[1]))
+client_log.note(Acknowledged(["flushed"]))
+client_log.flush()
+client_log.note(Acknowledged(["only noted"]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", program, str(path)], env=dict(os.environ))
@@ -89,10 +89,10 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(read(path)) == [Acknowledged(["flushed"])]
 
 
-def test_what_is_not_a_ledger_is_named_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
+def test_what_is_not_a_client_log_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "client_log.jsonl"
     path.write_text('{"type":"begun","run":"r","url":"","seed":1}\nhello\n')
-    with pytest.raises(ClientLogError, match=r"ledger\.jsonl, line 2"):
+    with pytest.raises(ClientLogError, match=r"client_log\.jsonl, line 2"):
         list(read(path))
     with pytest.raises(ClientLogError, match="No such file"):
         list(read(tmp_path / "absent"))

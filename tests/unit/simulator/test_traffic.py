@@ -1,4 +1,4 @@
-"""Traffic against a scripted service: what is sent, what is insisted on, and what the ledger notes."""
+"""Traffic against a scripted service: what is sent, what is insisted on, and what the client log notes."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ def simulated(
         try:
             async with HttpClient(
                 f"http://{host}:{port}/", connections=16, timeout=5, headers=headers
-            ) as courier:
-                await courier.ready()
-                with ClientLog(folder / "ledger.jsonl") as ledger:
-                    traffic = Traffic(Audience(SHOP, nature), courier, ledger, plan)
+            ) as client:
+                await client.ready()
+                with ClientLog(folder / "client_log.jsonl") as client_log:
+                    traffic = Traffic(Audience(SHOP, nature), client, client_log, plan)
                     if running is not None:
                         running.append(traffic)
                     return await traffic.run()
@@ -120,10 +120,10 @@ def simulated(
 
 
 def witnessed(folder: Path) -> ClientEvents:
-    return ClientEvents.of(read(folder / "ledger.jsonl"))
+    return ClientEvents.of(read(folder / "client_log.jsonl"))
 
 
-def test_the_ledger_holds_what_the_service_acknowledged(tmp_path: Path) -> None:
+def test_the_client_log_holds_what_the_service_acknowledged(tmp_path: Path) -> None:
     service = Service()
     summary = simulated(tmp_path, service, headers={"authorization": "Bearer k"})
     seen = witnessed(tmp_path)
@@ -176,7 +176,7 @@ def test_unacknowledged_events_are_sent_again_until_they_are(tmp_path: Path) -> 
 def test_retry_seconds_ends_and_a_refusal_is_final(tmp_path: Path, status: int, again: bool) -> None:
     service = Service(lambda path: web.Response(status=status) if path == "/feedback" else None)
     summary = simulated(tmp_path, service, replace(PLAN, visits=40, retry_seconds=0.5))
-    entries = list(read(tmp_path / "ledger.jsonl"))
+    entries = list(read(tmp_path / "client_log.jsonl"))
     abandoned = [entry for entry in entries if isinstance(entry, GivenUp)]
     assert summary.events_abandoned == sum(len(entry.event_ids) for entry in abandoned) > 0
     assert {entry.why for entry in abandoned} == {f"status {status}"}
@@ -219,7 +219,7 @@ def test_a_service_that_is_not_ready_is_not_visited(tmp_path: Path) -> None:
     service = Service(lambda path: web.Response(status=503))
     with pytest.raises(TastemakerError, match=r"/readyz says 503\n  fix: start one"):
         simulated(tmp_path, service)
-    assert not (tmp_path / "ledger.jsonl").exists()
+    assert not (tmp_path / "client_log.jsonl").exists()
 
 
 def test_faults_befall_their_shares_each_on_its_own() -> None:

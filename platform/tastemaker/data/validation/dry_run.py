@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from tastemaker.data.lake import Lake, parquet_writer
 from tastemaker.data.lake_files import day_of
 from tastemaker.data.tables import EVENTS, nullable
-from tastemaker.data.validation.admission import check_days, find_repeats
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, ValidationRule, check_batch
 from tastemaker.data.validation.items_and_users import check_items_and_users
+from tastemaker.data.validation.publishing import check_days, find_repeats
 from tastemaker.errors import GateError
 
 EXAMPLES = 3

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     counts: GateCounts
 
 
-def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
+def read_ingested_days(engine: Engine, source: str) -> dict[date, Entry]:
     """Return the results of a source's days."""
     wanted = select(ingested_days).where(ingested_days.c.source == source).order_by(ingested_days.c.day)
     with engine.connect() as connection:
@@ -41,7 +41,7 @@ def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
         connection.execute(stale, [{"own_day": day} for day in days])
 
 
-def write_ledger(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:
+def write_ingested_days(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:
     """Replace the results of these days in one transaction."""
     if not entries:
         return

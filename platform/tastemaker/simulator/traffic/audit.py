@@ -1,4 +1,4 @@
-"""Holds a ledger against the logs: was anything acknowledged that is not there, or there twice?"""
+"""Holds a client log against the logs: was anything acknowledged that is not there, or there twice?"""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LogAudit:
     lost_events: list[str]
     """Acknowledged, and not in the log."""
     doubled_events: list[str]
-    """Sent by a run of this ledger, acknowledged or not, and in the log more than once."""
+    """Sent by a run of this client log, acknowledged or not, and in the log more than once."""
     late_truths: int
     """Abandoned by the client, and in the log once all the same: that is allowed."""
     lost_answers: list[str]

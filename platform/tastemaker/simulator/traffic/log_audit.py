@@ -1,4 +1,4 @@
-"""A ledger against the logs of a home folder, gathered first."""
+"""A client log against the logs of a home folder, gathered first."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tastemaker.simulator.traffic.audit import ClientEvents, LogAudit, check
 from tastemaker.simulator.traffic.client_log import read
 
 
-def verdict(settings: Settings, ledger: Path) -> LogAudit:
+def verdict(settings: Settings, client_log: Path) -> LogAudit:
     """Find what the logs of a home folder, as training reads them, have lost or doubled.
 
     Args:
         settings: The settings of the home folder.
-        ledger: The client log.
+        client_log: The client log.
 
     Raises:
         ClientLogError: The client log can't be read.
         DatabaseUnavailable: Logs are kept in a database that does not answer.
     """
-    witnessed = ClientEvents.of(read(ledger))
+    witnessed = ClientEvents.of(read(client_log))
     lake = Lake(settings.lake)
     collect(settings, lake)
     requests = read_log(lake)

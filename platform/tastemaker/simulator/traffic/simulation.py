@@ -1,4 +1,4 @@
-"""One simulation from beginning to end: audience, ledger and connections, put together."""
+"""One simulation from beginning to end: audience, client log and connections, put together."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def simulate(
     url: str,
     nature: TrafficMix,
     plan: Plan,
-    ledger: Path,
+    client_log: Path,
     *,
     headers: Mapping[str, str] | None = None,
     never_comes: NeverComes = lambda user_id: False,
     is_ready: bool = False,
-    on_progress: Listener = lambda share, tally: None,
+    on_progress: Listener = lambda share, statistics: None,
 ) -> Summary:
     """Simulate traffic of a shop's users on a service.
 
@@ -53,7 +53,7 @@ def simulate(
         url: The address of the service.
         nature: The composition of the traffic.
         plan: The amount and the duration of the traffic, and its faults.
-        ledger: The client log.
+        client_log: The client log.
         headers: Headers of every request, such as those for authentication.
         never_comes: Returns whether the user with an id never comes.
         is_ready: Whether the service was ready before its faults began: it need not answer now.
@@ -66,12 +66,12 @@ def simulate(
     begun: list[Traffic] = []
 
     async def visit() -> Summary:
-        courier = HttpClient(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
-        async with courier:
+        client = HttpClient(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
+        async with client:
             if not is_ready:
-                await courier.ready()
-            with ClientLog(ledger) as witness:
-                begun.append(Traffic(Audience(shop, nature), courier, witness, plan, never_comes))
+                await client.ready()
+            with ClientLog(client_log) as witness:
+                begun.append(Traffic(Audience(shop, nature), client, witness, plan, never_comes))
                 _close_on_interrupt(begun[0])
                 return await begun[0].run(on_progress)
 
@@ -96,8 +96,8 @@ def models_at(url: str, headers: Mapping[str, str]) -> frozenset[str]:
     """
 
     async def ask() -> bytes:
-        async with HttpClient(url, connections=1, timeout=TIMEOUT_SECONDS, headers=headers) as courier:
-            return await courier.ready()
+        async with HttpClient(url, connections=1, timeout=TIMEOUT_SECONDS, headers=headers) as client:
+            return await client.ready()
 
     try:
         said = msgspec.json.decode(asyncio.run(ask()), type=_Said)

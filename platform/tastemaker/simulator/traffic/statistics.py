@@ -82,7 +82,7 @@ class Summary:
     deserted: bool
     """Whether all users had left for good before the end."""
     days: list[Day]
-    ledger: str
+    client_log: str
     """The file that holds every acknowledgement."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -176,12 +176,12 @@ class Statistics:
         for item_id in self.launched_at.keys() & set(item_ids) - self.shown_after.keys():
             self.shown_after[item_id] = now - self.launched_at[item_id]
 
-    def summary(self, seconds: float, ledger: str) -> Summary:
+    def summary(self, seconds: float, client_log: str) -> Summary:
         """Return the summary of everything so far.
 
         Args:
             seconds: The duration of the simulation.
-            ledger: The path of the client log.
+            client_log: The path of the client log.
         """
         requests = sum(counts.total() for counts in self.statuses.values())
         days = [self.days[day] for day in range(self.first_day, max(self.days, default=-1) + 1)]
@@ -219,7 +219,7 @@ class Statistics:
             failed=self.failed,
             deserted=self.deserted,
             days=days,
-            ledger=ledger,
+            client_log=client_log,
         )
 
 

@@ -1,4 +1,4 @@
-"""A simulation's summary, and a verdict on a ledger, for people at a terminal."""
+"""A simulation's summary, and a verdict on a client log, for people at a terminal."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         rows.append(
             ("items", f"{summary.items_launched:,} launched{shown}; {summary.items_withdrawn:,} withdrawn")
         )
-    return [*rows, ("ledger", summary.ledger)]
+    return [*rows, ("client log", summary.client_log)]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

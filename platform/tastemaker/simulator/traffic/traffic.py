@@ -25,7 +25,7 @@ from tastemaker.simulator.traffic.plan import Pacer, Plan
 from tastemaker.simulator.traffic.statistics import Statistics, Summary
 
 FLUSH_SECONDS = 0.1
-"""How often the ledger is put on disk."""
+"""How often the client log is put on disk."""
 PAUSE_SECONDS = 0.2
 """The pause after a request without a reply, which doubles each time."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -56,22 +56,22 @@ class Traffic:
     def __init__(
         self,
         audience: Audience,
-        courier: HttpClient,
-        ledger: ClientLog,
+        client: HttpClient,
+        client_log: ClientLog,
         plan: Plan,
         never_comes: NeverComes = lambda user_id: False,
     ) -> None:
-        self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
+        self.audience, self.client, self.client_log, self.plan = audience, client, client_log, plan
         self._never_comes = never_comes
         self.seed = audience.nature.seed
-        self.tally = Statistics(audience.first_day)
+        self.statistics = Statistics(audience.first_day)
         self.pacer = Pacer(plan, self.seed)
         self._open_until = audience.first_day - 1
         self._asides: set[asyncio.Task[None]] = set()
 
-    async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
+    async def run(self, on_progress: Listener = lambda share, statistics: None) -> Summary:
         """Run until the plan is fulfilled, no user is left, or the caller cancels."""
-        self.ledger.note(Begun(self.plan.run, self.courier.url, self.seed))
+        self.client_log.note(Begun(self.plan.run, self.client.url, self.seed))
         self.pacer.start()
         keeper = asyncio.create_task(self._keep(on_progress))
         visits = [asyncio.create_task(self._run_visits()) for _ in range(self.plan.at_once)]
@@ -92,28 +92,28 @@ class Traffic:
 
     def summary(self) -> Summary:
         """Return the summary of the simulation so far."""
-        return self.tally.summary(self.pacer.seconds, str(self.ledger.path))
+        return self.statistics.summary(self.pacer.seconds, str(self.client_log.path))
 
     async def _keep(self, on_progress: Listener) -> None:
         """Flush the client log and report the progress, repeatedly."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await asyncio.to_thread(self.ledger.flush)
-            on_progress(self.pacer.share_done, self.tally)
+            await asyncio.to_thread(self.client_log.flush)
+            on_progress(self.pacer.share_done, self.statistics)
 
     async def _run_visits(self) -> None:
         """Run one visit after the other."""
         while await self.pacer.next():
             visit = self.audience.arrive()
             if visit is None:
-                self.tally.deserted = True
+                self.statistics.deserted = True
                 return
             if self.plan.new_items and visit.day > self._open_until:
                 await self._change_items(visit.day)
             how = fault_rates(self.plan.faults, self.seed, visit.number)
             user = page.user_id(visit)
             if not how.traffic_gone and (user is None or not self._never_comes(user)):
-                self.tally.came(visit)
+                self.statistics.came(visit)
                 await self._visit(visit, how)
 
     async def _visit(self, visit: Visit, how: FaultRates) -> None:
@@ -124,12 +124,12 @@ class Traffic:
             shown = page.item_numbers(answer, len(self.audience.shop.catalogue))
             reactions = self.audience.react(visit, shown)
             expected = self.audience.expected_clicks(visit.user, shown)
-            self.tally.reacted(visit, len(shown), expected, reactions)
+            self.statistics.reacted(visit, len(shown), expected, reactions)
             events = page.report(self.plan.run, visit, how, answer, shown, reactions)
         if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
-            self.tally.days[visit.day].left += 1
+            self.statistics.days[visit.day].left += 1
         if answer is not None and how.explained:
-            await self.courier.get(f"/explain/{answer.request_id}")
+            await self.client.get(f"/explain/{answer.request_id}")
         if how.feedback_gone:
             return
         if events and how.late:
@@ -141,25 +141,25 @@ class Traffic:
         """Return the list that the user gets, if any."""
         path, body = page.question(visit, self.plan.k)
         if how.dropped:
-            await self.courier.hang_up(path, body)
+            await self.client.hang_up(path, body)
         reply = await self._post(path, body, how)
         if not reply.good:
-            self.tally.failed += 1
+            self.statistics.failed += 1
             if reply.status == NO_REPLY:
                 await asyncio.sleep(PAUSE_SECONDS)
             return None
         answer = page.read_answer(reply.body)
         item_ids = [item.item_id for item in answer.items]
-        self.ledger.note(Answered(answer.request_id, page.user_id(visit), answer.stage, item_ids))
-        self.tally.answered(answer, item_ids, time.monotonic())
+        self.client_log.note(Answered(answer.request_id, page.user_id(visit), answer.stage, item_ids))
+        self.statistics.answered(answer, item_ids, time.monotonic())
         return answer
 
     async def _post(self, path: str, body: bytes, how: FaultRates | None = None) -> HttpReply:
         """Send a request and count it. Raises TastemakerError if the service requires a (different) key."""
         slow = how is not None and how.slow
         host = FOREIGN_HOST if how is not None and how.foreign_host and path != "/feedback" else None
-        reply = await self.courier.post(path, body, slow=slow, host=host)
-        self.tally.replied(path, reply, usual=not slow)
+        reply = await self.client.post(path, body, slow=slow, host=host)
+        self.statistics.replied(path, reply, usual=not slow)
         if reply.status in SHUT:
             raise TastemakerError(
                 f"the service refuses {path} ({reply.status})",
@@ -176,7 +176,7 @@ class Traffic:
         """Send the first attempt. Retries follow while the visit continues."""
         sent = _Sent(_encode(FeedbackEvents(events)), [event.event_id for event in events], how)
         if how.dropped:
-            await self.courier.hang_up("/feedback", sent.body)
+            await self.client.hang_up("/feedback", sent.body)
         reply = await self._post("/feedback", sent.body, how)
         if reply.status in TRY_AGAIN:
             self._aside(self._insist(sent, reply))
@@ -200,16 +200,16 @@ class Traffic:
         """Note what became of events."""
         if not reply.good:
             why = f"status {reply.status}" if reply.status else "no reply"
-            self.ledger.note(GivenUp(sent.event_ids, why))
-            self.tally.abandoned += len(sent.event_ids)
+            self.client_log.note(GivenUp(sent.event_ids, why))
+            self.statistics.abandoned += len(sent.event_ids)
             return
-        self.ledger.note(Acknowledged(sent.event_ids))
-        self.tally.acknowledged += len(sent.event_ids)
-        self.tally.duplicates += page.read_receipt(reply.body).duplicates
+        self.client_log.note(Acknowledged(sent.event_ids))
+        self.statistics.acknowledged += len(sent.event_ids)
+        self.statistics.duplicates += page.read_receipt(reply.body).duplicates
         if sent.how.repeated:
             again = await self._post("/feedback", sent.body, sent.how)
             if again.good:
-                self.tally.duplicates += page.read_receipt(again.body).duplicates
+                self.statistics.duplicates += page.read_receipt(again.body).duplicates
 
     def _aside(self, doing: Coroutine[Any, Any, None]) -> None:
         """Have something done while the visit ends; the simulation waits for it."""
@@ -231,4 +231,4 @@ class Traffic:
             part = changes[start : start + MAX_CHANGES]
             reply = await self._post("/items", _encode(ItemUpserts(part)))
             if reply.good:
-                self.tally.changed(part, time.monotonic())
+                self.statistics.changed(part, time.monotonic())

@@ -33,7 +33,7 @@ from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.data.validation.derived_days import DERIVED, remove_derived
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch
 from tastemaker.data.validation.gate_results import record_gate_result
-from tastemaker.data.validation.ingested_days import Entry, read_ledger, write_ledger
+from tastemaker.data.validation.ingested_days import Entry, read_ingested_days, write_ingested_days
 from tastemaker.data.validation.items_and_users import (
     CheckedTables,
     check_items_and_users,
@@ -115,11 +115,11 @@ def validate_and_publish(
     Raises:
         GateError: The batch as a whole is refused; the published tables are unchanged.
     """
-    with file_lock(lake.root / ".admit.lock"):
+    with file_lock(lake.root / ".publish.lock"):
         staging = _staging(lake, source)
         repeats = find_repeats(lake, source)
         digests = _digests(lake, source, gate, repeats)
-        known = read_ledger(engine, source)
+        known = read_ingested_days(engine, source)
         pending = _pending(lake, source, digests, known, days)
         entries = _stage_days(lake, source, gate, pending, digests, repeats, chunk_rows, progress)
         order = [rule.name for rule in gate.rules("events")]
@@ -134,7 +134,7 @@ def validate_and_publish(
                     record_gate_result(engine, source, counts, refusal)
                     raise
         _publish(staging, lake, source, entries)
-        write_ledger(engine, source, entries)
+        write_ingested_days(engine, source, entries)
         record_gate_result(engine, source, batch, None)
         made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
         gone = [day for day in made if day not in digests and (days is None or day in days)]
@@ -142,7 +142,7 @@ def validate_and_publish(
         warnings = tuple(_warnings(lake, catalogues))
         for catalogue in catalogues:
             write_items_and_users(lake, catalogue)
-        landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
+        landed = [entry for day, entry in read_ingested_days(engine, source).items() if day in digests]
         return Published(tuple(pending), tables, _sum(landed, order), warnings)
 
 
@@ -156,7 +156,7 @@ def pending_days(source: str, lake: Lake, gate: Gate, engine: Engine) -> dict[da
         engine: The metadata database, which records validated days.
     """
     digests = _digests(lake, source, gate, find_repeats(lake, source))
-    pending = _pending(lake, source, digests, read_ledger(engine, source), None)
+    pending = _pending(lake, source, digests, read_ingested_days(engine, source), None)
     fresh = [day for day in pending if _staged(_staging(lake, source), day, digests[day]) is None]
     return landed_rows(lake, source, fresh)
 
@@ -187,16 +187,16 @@ def stage_days(
     Returns:
         The number of rows by result.
     """
-    with file_lock(lake.root / ".admit.lock", shared=True):
+    with file_lock(lake.root / ".publish.lock", shared=True):
         repeats = find_repeats(lake, source)
         digests = _digests(lake, source, gate, repeats)
-        pending = _pending(lake, source, digests, read_ledger(engine, source), days)
+        pending = _pending(lake, source, digests, read_ingested_days(engine, source), days)
         entries = _stage_days(lake, source, gate, pending, digests, repeats, chunk_rows, progress)
         return _sum(entries.values(), [rule.name for rule in gate.rules("events")])
 
 
 def _staging(lake: Lake, source: str) -> Lake:
-    return Lake(lake.root / ".admitting" / source)
+    return Lake(lake.root / ".publishing" / source)
 
 
 def _pending(
@@ -232,7 +232,7 @@ def _stage_days(
     for day, pieces in groupby(checked, key=itemgetter(0)):
         entries[day] = _stage(staging, day, digests[day], pieces)
         if progress is not None:
-            progress("admit", len(entries), len(pending))
+            progress("validate", len(entries), len(pending))
     return entries
 
 
