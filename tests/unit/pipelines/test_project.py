@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from datetime import date, timedelta
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,17 @@ def test_the_shop_s_first_day_is_a_recent_one() -> None:
     first = recent_first_day(date(2026, 7, 1))
     assert first.weekday() == date(2025, 1, 1).weekday()
     assert timedelta(0) < date(2026, 7, 1) - (first + timedelta(days=179)) <= timedelta(days=7)
+
+
+def test_a_project_installs_what_every_command_needs(tmp_path: Path) -> None:
+    """As the documentation says, too. No command needs services of Apprise, or flags in a shop's own code."""
+    run("shop")
+    text = (tmp_path / "shop" / "requirements.txt").read_text()
+    documented = (ROOT / "docs" / "how-to" / "start-a-project.md").read_text()
+    [extras], [said] = (re.findall(r"tastemaker\[([a-z,]+)\]", each) for each in (text, documented))
+    assert extras == said
+    lines = [re.match(r"([\w.-]+).*extra == ['\"](\w+)", line) for line in requires("tastemaker") or ()]
+    optional = {(match[1], match[2]) for match in lines if match}
+    installed = {name for name, extra in optional if extra in extras.split(",")}
+    others = {name for name, extra in optional if extra != "dev"} - installed
+    assert others == {"apprise", "openfeature-sdk"}
