@@ -270,6 +270,9 @@ def _user_kept(connection: sqlite3.Connection, request_id: str) -> str | None:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a transaction that is on disk when the block ends. Deleted rows are overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():  # those of a file that was moved away and is still read would damage the new one
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         use_wal(connection, BUSY_SECONDS)
         for pragma in ("synchronous=FULL", "secure_delete=ON"):

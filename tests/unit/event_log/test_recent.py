@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -374,11 +374,11 @@ def test_a_new_item_that_was_bought_is_not_offered_again(opened: Open) -> None:
     assert "brand new" not in shop.shown("a new user", k=10)
 
 
-@pytest.mark.processes
-def test_another_process_sees_feedback_immediately(opened: Open, tmp_path: Path) -> None:
-    shop = opened()
+@contextmanager
+def reader_process(folder: Path) -> Iterator[Callable[[str], str]]:
+    """Another process that says which of item-00 and item-01 a user had."""
     code = """
-import sys, asyncio
+import sys
 from pathlib import Path
 from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 lately = RecentFeedback(Path(sys.argv[1]))
@@ -386,17 +386,50 @@ print("ready", flush=True)
 for line in sys.stdin:
     print(sorted(lately.had(line.strip(), ["item-00", "item-01"])), flush=True)
 """
-    words = [sys.executable, "-c", code, str(tmp_path / "spool")]
+    words = [sys.executable, "-c", code, str(folder)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None
         assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
+        stdin, stdout = other.stdin, other.stdout
+        assert stdout.readline() == "ready\n"
+
+        def had(user_id: str) -> str:
+            stdin.write(f"{user_id}\n")
+            stdin.flush()
+            return stdout.readline()
+
+        yield had
+        stdin.close()
+
+
+@pytest.mark.processes
+def test_another_process_sees_feedback_immediately(opened: Open, tmp_path: Path) -> None:
+    shop = opened()
+    with reader_process(tmp_path / "spool") as had:
         for number in range(20):
             shop.feedback("item-01", user_id=f"u{number}")
-            other.stdin.write(f"u{number}\n")
-            other.stdin.flush()
-            assert other.stdout.readline() == "['item-01']\n"
-        other.stdin.close()
+            assert had(f"u{number}") == "['item-01']\n"
+
+
+@pytest.mark.processes
+def test_drained_events_go_into_a_new_file_if_that_was_moved_away_while_it_was_read(tmp_path: Path) -> None:
+    """Alone: SQLite's log, which is longer than that of the new one, and its index stay."""
+    lake = Lake(tmp_path / "lake")
+    with reader_process(tmp_path) as had:
+        for first in (0, 1):  # the log is kept from the second drain on: the reader has it open then
+            events = range(first, first + 3_000)
+            fill(
+                tmp_path, [FeedbackRecord(f"e{n}", "item-00", "purchase", 1.0, NOW, NOW, "u") for n in events]
+            )
+            drain(tmp_path, lake)
+            RecentFeedback(tmp_path).announce()
+            assert had("u") == "['item-00']\n"
+        (tmp_path / kept.FILE_NAME).unlink()
+        for user_id in ("v", "w"):
+            fill(tmp_path, [FeedbackRecord(user_id, "item-01", "purchase", 1.0, NOW, NOW, user_id)])
+            drain(tmp_path, lake)
+            RecentFeedback(tmp_path).announce()
+            assert had(user_id) == "['item-01']\n"
 
 
 def test_a_forgotten_users_events_are_forgotten(opened: Open, tmp_path: Path) -> None:
