@@ -11,6 +11,7 @@ from sqlalchemy import Row, func, select
 from tastemaker.dashboard.content import Figure
 from tastemaker.dashboard.formats import day as written_day
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.monitoring.job_runs import newest_runs
 from tastemaker.monitoring.model_facts import stale_after
 from tastemaker.storage.tables import (
     UtcDateTime,
@@ -54,15 +55,13 @@ class Freshness(NamedTuple):
 def jobs(reader: DashboardReader) -> list[JobState]:
     """Return the runs of each job."""
     c = job_runs.c
-    ended = select(c.job_name, func.max(c.ended_at, type_=UtcDateTime).label("at")).group_by(c.job_name)
     lately = select(c.job_name, c.succeeded, func.count().label("n")).group_by(c.job_name, c.succeeded)
     lately = lately.where(c.ended_at > reader.now - timedelta(days=JOB_DAYS))
-    succeeded = {row.job_name: row.at for row in reader.rows(ended.where(c.succeeded))}
     counts = {(row.job_name, row.succeeded): row.n for row in reader.rows(lately)}
     found = []
-    for row in reader.rows(ended.order_by(c.job_name)):
-        good, bad = (counts.get((row.job_name, result), 0) for result in (True, False))
-        found.append(JobState(row.job_name, row.at, succeeded.get(row.job_name), good + bad, bad))
+    for name, ended_at, succeeded_at in reader.rows(newest_runs()):
+        good, bad = (counts.get((name, result), 0) for result in (True, False))
+        found.append(JobState(name, ended_at, succeeded_at, good + bad, bad))
     return found
 
 

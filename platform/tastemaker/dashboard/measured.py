@@ -18,6 +18,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day, interval, number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
+from tastemaker.storage.distinct_values import distinct_values
 from tastemaker.storage.intervals import DaysBetween
 from tastemaker.storage.tables import UtcDateTime, measurements
 
@@ -222,9 +223,6 @@ def of_versions(versions: Sequence[VersionKey] | None) -> ColumnElement[bool]:
 
 
 def _distinct(reader: DashboardReader, column: ColumnElement[str], *where: ColumnElement[bool]) -> list[str]:
-    """Return the values of a column except the empty one: each is found by a step through an index."""
-    first = select(func.min(column).label("name")).where(column != "", *where)
-    steps = first.cte(recursive=True)
-    following = select(func.min(column)).where(column > steps.c.name, *where).scalar_subquery()
-    steps = steps.union_all(select(following).where(steps.c.name.is_not(None)))
-    return [row.name for row in reader.rows(select(steps.c.name)) if row.name is not None]
+    """Return the values of a column except the empty one."""
+    values = distinct_values(column, column != "", *where)
+    return [row.name for row in reader.rows(select(values.c.name)) if row.name is not None]

@@ -19,8 +19,8 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between attempts on a sink that does not answer; doubled after each."""
 LAKE_SECONDS = 300.0
-"""Age of the oldest record at which the lake gets what waits: each drain writes a file per table and day, and
-many small files are slow to read."""
+"""Age of the oldest record at which the lake gets what waits, and seconds between two copies from a database
+into the lake: each writes a file per table and day, and many small files are slow to read."""
 RECORD_SECONDS = 60.0
 """How often at most what is new in the lake is recorded."""
 
@@ -73,7 +73,7 @@ def follow(
         record: Called after a drain, at most every RECORD_SECONDS.
     """
     sink, wait = open_sink(settings), FIRST_WAIT_SECONDS
-    is_new, recorded_at = False, float("-inf")
+    is_new, recorded_at, pulled_at = False, float("-inf"), float("-inf")
     while not stop.is_set():
         try:
             if _is_due(settings):
@@ -82,8 +82,9 @@ def follow(
                 record()
                 is_new, recorded_at = False, time.monotonic()
             if export is not None:
-                if settings.log.target == "postgres":
+                if settings.log.target == "postgres" and time.monotonic() - pulled_at >= LAKE_SECONDS:
                     pull(settings.log_url, Lake(settings.lake))
+                    pulled_at = time.monotonic()
                 export()
         except (TastemakerError, OSError, sqlite3.Error) as error:
             on_failure(f"{error}; trying again in {wait:g} s")

@@ -42,6 +42,8 @@ CHECKED = FactFamily(
     BY_EXPERIMENT,
 )
 
+_CHECKED_LATELY = timedelta(days=1)
+"""A guardrail whose newest check lies so long before the newest of all is not checked any more."""
 _GUARDED = ("ab", "aa", "bandit", "rollout")
 _BY_GUARDRAIL = "guardrail:"
 
@@ -89,8 +91,10 @@ def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
     with home.engine.connect() as connection:
         for one in connection.execute(active).all():
             in_force = and_(checks.experiment == one.name, checks.epoch == one.epoch)
+            last = connection.execute(select(func.max(checks.at, type_=UtcDateTime)).where(in_force)).scalar()
+            lately = in_force if last is None else and_(in_force, checks.at > last - _CHECKED_LATELY)
             newest = connection.execute(
-                select(guardrail_checks).where(in_force, checks.id.in_(newest_ids.where(in_force)))
+                select(guardrail_checks).where(lately, checks.id.in_(newest_ids.where(lately)))
             ).all()
             changed_at = connection.execute(
                 select(func.max(changes.at, type_=UtcDateTime)).where(changes.experiment == one.name)

@@ -41,20 +41,16 @@ def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield when each job last succeeded, whether its last run failed, and whether the gate refused data."""
     from sqlalchemy import func, select
 
-    from tastemaker.storage.tables import UtcDateTime, gate_results, job_runs
+    from tastemaker.monitoring.job_runs import newest_runs
+    from tastemaker.storage.tables import UtcDateTime, gate_results
 
-    columns = job_runs.c
     succeeded: FactValues = {}
     failed: FactValues = {}
-    newest = select(
-        columns.job_name,
-        func.max(columns.ended_at, type_=UtcDateTime).label("ended_at"),
-    ).group_by(columns.job_name)
     with home.engine.connect() as connection:
-        for row in connection.execute(newest.where(columns.succeeded)):
-            succeeded[(row.job_name,)] = row.ended_at.timestamp()
-        for row in connection.execute(newest):
-            failed[(row.job_name,)] = float(succeeded.get((row.job_name,), 0.0) < row.ended_at.timestamp())
+        for name, ended_at, succeeded_at in connection.execute(newest_runs()):
+            if succeeded_at is not None:
+                succeeded[(name,)] = succeeded_at.timestamp()
+            failed[(name,)] = float(succeeded_at is None or succeeded_at < ended_at)
         refusals = select(func.max(gate_results.c.checked_at, type_=UtcDateTime)).where(
             ~gate_results.c.passed
         )

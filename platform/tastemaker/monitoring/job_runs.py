@@ -7,14 +7,35 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import ColumnElement, Engine, Select, delete, insert, select
 
+from tastemaker.storage.distinct_values import distinct_values
 from tastemaker.storage.tables import job_runs, queue_lengths
 
 ALL_ASSETS = "everything"
 """Name of the job that makes all assets."""
 RUNS = "runs"
 """Name of the queue of runs that wait to be started."""
+
+
+def newest_runs() -> Select[tuple[str, datetime, datetime | None]]:
+    """Return the query of job_name, ended_at and succeeded_at, when each job last ended and last succeeded.
+
+    It looks up each job in the index: a maximum per group would read all runs that there ever were.
+    """
+    runs = job_runs.c
+    jobs = distinct_values(runs.job_name)
+
+    def last(*conditions: ColumnElement[bool]) -> ColumnElement[datetime]:
+        mine = select(runs.ended_at).where(runs.job_name == jobs.c.name, *conditions)
+        return mine.order_by(runs.ended_at.desc()).limit(1).scalar_subquery()
+
+    columns = (
+        jobs.c.name.label("job_name"),
+        last().label("ended_at"),
+        last(runs.succeeded).label("succeeded_at"),
+    )
+    return select(*columns).where(jobs.c.name.is_not(None)).order_by(jobs.c.name)
 
 
 def record_job_run(

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
+from tastemaker.monitoring.job_runs import newest_runs
 from tastemaker.notifications.notification import alert_key
-from tastemaker.storage.tables import UtcDateTime, alert_incidents, job_runs
+from tastemaker.storage.tables import alert_incidents
 from tastemaker.watch.incident import Changes, Incident, Message
 from tastemaker.watch.rows import read_incident
 from tastemaker.watch.state_machine import Routing
@@ -92,13 +93,10 @@ def close_failed_runs(engine: Engine, now: datetime) -> None:
         engine: The metadata database.
         now: The time.
     """
-    c = job_runs.c
-    newest = (
-        select(c.job_name, func.max(c.ended_at, type_=UtcDateTime)).where(c.succeeded).group_by(c.job_name)
-    )
     is_open = (alert_incidents.c.source == _SOURCE) & alert_incidents.c.closed_at.is_(None)
     with engine.connect() as connection:
-        succeeded = {name: at.timestamp() for name, at in connection.execute(newest)}
+        ended = connection.execute(newest_runs())
+        succeeded = {name: at.timestamp() for name, _, at in ended if at is not None}
         found = [read_incident(row) for row in connection.execute(select(alert_incidents).where(is_open))]
     changes = Changes()
     for incident in found:

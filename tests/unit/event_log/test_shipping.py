@@ -47,6 +47,25 @@ def test_an_old_record_is_drained_with_all_that_wait(tmp_path: Path, monkeypatch
     assert len(read_log(Lake(home.lake))) == 2
 
 
+@pytest.mark.parametrize(("lake_seconds", "copies"), [(300.0, 1), (0.0, 6)])
+def test_what_other_services_shipped_is_copied_into_few_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lake_seconds: float, copies: int
+) -> None:
+    """At most one copy per `LAKE_SECONDS`, however often the spool is looked at."""
+    monkeypatch.setattr(shipping, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(shipping, "LAKE_SECONDS", lake_seconds)
+    stop, rounds, pulled = Event(), iter(range(5)), list[Lake]()
+    monkeypatch.setattr(shipping, "pull", lambda url, lake: pulled.append(lake))
+
+    def export() -> None:
+        if next(rounds, None) is None:
+            stop.set()
+
+    home = settings_of(tmp_path, "postgresql://localhost/log")
+    shipping.follow(home, stop, progress=lambda moved: None, on_failure=pytest.fail, export=export)
+    assert len(pulled) == copies
+
+
 def test_many_records_are_drained_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However young they are."""
     monkeypatch.setattr(shipping, "BATCH_RECORDS", 3)

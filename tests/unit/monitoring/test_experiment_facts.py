@@ -77,6 +77,26 @@ def test_an_experiment_that_runs_has_all_facts(home: ExperimentHome, engine: Eng
     }  # fmt: skip
 
 
+def test_reading_the_newest_checks_takes_no_longer_the_more_there_were(
+    home: ExperimentHome, engine: Engine
+) -> None:
+    """Steps of SQLite's machine; the newest check of a guardrail counts."""
+    now, steps = datetime.now(UTC), list[int]()
+    check(engine, "latency", "stale", at=now)
+    for hours in (range(30, 40), range(40, 1_000)):
+        for ago in hours:
+            check(engine, "latency", "ok", at=now - timedelta(hours=ago))
+        taken = list[None]()
+        with engine.connect() as connection:  # the only one of the pool, which the facts use next
+            driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(lambda taken=taken: taken.append(None), 1)
+        assert facts(engine)["stale_guardrails"] == 1
+        driver.set_progress_handler(None, 0)
+        steps.append(len(taken))
+    assert steps[1] == steps[0] > 0
+
+
 @pytest.mark.parametrize(("actor", "value"), [("guardrail:crash", 1), ("ada", 0)])
 def test_a_rollback_counts_if_a_guardrail_did_it(
     home: ExperimentHome, engine: Engine, actor: str, value: float
