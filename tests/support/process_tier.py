@@ -7,8 +7,10 @@ starts a process without the marker fails, so that `make test-fast` stays what i
 from __future__ import annotations
 
 import multiprocessing.process
+import multiprocessing.util
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from support.repository import ROOT
 
 MARKERS = ("processes", "servers")
-FREE = tuple(ROOT / "tests" / name for name in ("browser", "faults", "integration"))
+FREE = tuple(ROOT / "tests" / name for name in ("browser", "faults", "integration", "nightly"))
 BRIEF = {"cc", "file", "gcc", "git", "ld", "ldconfig", "uname"}
 """Programs that libraries and the registry ask in milliseconds; any test may."""
 EVENTS = {"os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
@@ -46,6 +48,13 @@ def pytest_configure() -> None:
         start(self)
 
     multiprocessing.process.BaseProcess.start = audited  # type: ignore[method-assign]
+    spawn = multiprocessing.util.spawnv_passfds
+
+    def audited_spawn(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        sys.audit(STARTED, os.fsdecode(path))
+        return spawn(path, args, passfds)
+
+    multiprocessing.util.spawnv_passfds = audited_spawn
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
