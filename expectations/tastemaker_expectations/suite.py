@@ -29,7 +29,13 @@ class Check(NamedTuple):
 
 
 def between(measure: str, low: float | None = None, high: float | None = None) -> Expectation:
-    """Expect every value of a measure to lie in [low, high]; null passes."""
+    """Expect every value of a measure to lie in [low, high]; null passes.
+
+    Args:
+        measure: The name of the measure.
+        low: The least value; None: any.
+        high: The greatest value; None: any.
+    """
     from great_expectations.expectations.core.expect_column_values_to_be_between import (
         ExpectColumnValuesToBeBetween,
     )

@@ -39,7 +39,13 @@ class BetaSampler:
         self._prepare(np.arange(2 * len(a)))
 
     def change(self, items: NDArray[np.integer], a: Float64, b: Float64) -> None:
-        """Set the parameters a and b of some arms, float64[len(items)] each."""
+        """Set the parameters a and b of some arms.
+
+        Args:
+            items: int[n], the arms.
+            a: float64[n], successes plus the prior's.
+            b: float64[n], failures plus the prior's.
+        """
         self.a[items], self.b[items] = a, b
         places = np.concatenate((items, items + len(self.a)))
         self._shapes[places] = np.concatenate((a, b))

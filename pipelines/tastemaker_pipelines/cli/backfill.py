@@ -34,7 +34,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def backfill(start: datetime, end: datetime, workers: int | None, run_rows: int, as_json: bool) -> None:
-    """Bring a period, and what depends on it, up to date.
+    """Update a period and everything that depends on it.
 
     Days whose rows did not change are not read again; days that changed are, however old they are. Many days
     are validated by several processes at once. Backtests and versions are made again only where their data

@@ -47,9 +47,9 @@ data.add_command(skew)
     help="How to read it: online_retail, table, sql, simulated. Default: what the settings say; a PATH is "
     "read as table.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(path: Path | None, name: str | None, as_json: bool) -> None:
-    """Run the gate on PATH, and say what it makes of the rows.
+    """Validate PATH, and report which rows are accepted.
 
     Rows read, accepted, and quarantined by reason, with what to do; then how the file was read, what the
     accepted rows look like, and what may be wrong with them. Column mapping, time zone and the like come from

@@ -43,10 +43,10 @@ def prune(yes: bool) -> None:
 @click.command()
 @click.option("--yes", is_flag=True, help="Adopt; without it only what would be adopted is shown.")
 def adopt(yes: bool) -> None:
-    """Take what the lake holds as this source's, which has moved.
+    """Accept that the source of the lake's data has moved.
 
-    It has a new place: another path, host or database. A project folder that was moved or copied with its
-    data, and a file of the same content, need this not.
+    A source has moved if its path, host or database is another one. A project folder that was moved or copied
+    with its data does not need this, nor does a file with the same content.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ NONE_COMPARED = {
 
 @click.command()
 @click.option(
-    "--requests", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="At most."
+    "--requests", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="Most requests."
 )
 @click.option(
     "--days",

@@ -26,7 +26,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="The most runs.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Most runs.")
 @click.option("--failed", is_flag=True, help="Only runs that failed.")
 @as_json_option
 def list_runs(limit: int, failed: bool, as_json: bool) -> None:

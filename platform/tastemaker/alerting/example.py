@@ -76,17 +76,38 @@ def with_reset(track: Track, values: list[float], at: int) -> list[SampledValue]
 
 
 def counter(name: str, healthy: float, faulty: float, **labels: str) -> Track:
-    """Return a counter's track; its labels are added to those of the scraped service."""
+    """Return a counter's track; its labels are added to those of the scraped service.
+
+    Args:
+        name: Of the metric.
+        healthy: Increase per second without the fault.
+        faulty: Increase per second with it.
+        **labels: Added to those of the scraped service.
+    """
     return Track(f"tastemaker_{name}", frozenset((INSTANCE | labels).items()), "counter", healthy, faulty)
 
 
 def gauge(name: str, healthy: float, faulty: float, **labels: str) -> Track:
-    """Return a gauge's track; its labels are added to those of the scraped service."""
+    """Return a gauge's track; its labels are added to those of the scraped service.
+
+    Args:
+        name: Of the metric.
+        healthy: Value without the fault.
+        faulty: Value with it.
+        **labels: Added to those of the scraped service.
+    """
     return Track(f"tastemaker_{name}", frozenset((INSTANCE | labels).items()), "gauge", healthy, faulty)
 
 
 def age(name: str, healthy: float, faulty: float, **labels: str) -> Track:
-    """Return the track of a gauge that holds a time, by its age in seconds."""
+    """Return the track of a gauge that holds a time, by its age in seconds.
+
+    Args:
+        name: Of the metric.
+        healthy: Age in seconds without the fault.
+        faulty: Age in seconds with it.
+        **labels: Added to those of the scraped service.
+    """
     return Track(f"tastemaker_{name}", frozenset((INSTANCE | labels).items()), "age", healthy, faulty)
 
 

@@ -22,7 +22,13 @@ class Expression(ABC):
 
     @abstractmethod
     def values(self, series: SeriesByName, now: float, offset: float) -> Values:
-        """Return the values at `now`, of metrics read `offset` seconds earlier."""
+        """Return the values at a time.
+
+        Args:
+            series: The samples of each metric.
+            now: The time, in seconds since 1970 UTC.
+            offset: How many seconds earlier metrics are read.
+        """
 
     @abstractmethod
     def selectors(self) -> Iterable[Selector]:

@@ -297,7 +297,7 @@ def ship(
 
     \b
     Examples:
-      tastemaker experiment ship ranker-2 b --reason "3 % more reward a user"
+      tastemaker experiment ship ranker-2 b --reason "3 % more reward per user"
     """
     from tastemaker.workflows.experiments import ship_variant
     from tastemaker.workflows.workspace import Workspace
@@ -328,7 +328,7 @@ def drop() -> None:
 
 @_change_command(_planned_option)
 def archive() -> None:
-    """Put NAME away, once it is decided or if it never ran.
+    """Archive NAME, once it is decided or if it never ran.
 
     \b
     Examples:

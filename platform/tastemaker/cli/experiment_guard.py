@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--follow", is_flag=True, help="Continue until stopped (SIGTERM or Ctrl-C).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow one line per check.")
 def guard(follow: bool, as_json: bool) -> None:
-    """Check guardrails; roll back what does harm.
+    """Check guardrails, and roll back harmful variants.
 
     Each variant is compared with control, by what the service did (each minute) and by what users did (each
     hour). A verdict is safe, harm, unknown or stale. Harm in two checks in a row rolls the experiment back;

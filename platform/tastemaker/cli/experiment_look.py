@@ -9,7 +9,7 @@ import click
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all effects.")
 def look(name: str, as_json: bool) -> None:
-    """Look at the result of NAME as of now, and store the look.
+    """Compute the result of NAME as of now, and store it.
 
     The asset experiment_looks does the same every night. A look decides only where the design planned one;
     looking more often changes nothing. It drains the log first, so that what was just answered is in it.

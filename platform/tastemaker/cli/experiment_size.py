@@ -9,7 +9,7 @@ import click
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def size(name: str, as_json: bool) -> None:
-    """Say how many users NAME needs, and for how long.
+    """Compute how many users NAME needs, and for how long.
 
     The last four weeks of the log are replayed as if NAME had begun with them. Write the number into its
     design: tastemaker experiment revise NAME --from FILE.yaml.

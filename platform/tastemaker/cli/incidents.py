@@ -130,7 +130,7 @@ def silence(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Notify no person of some alerts for a while.
+    """Send no notification of some alerts for a time.
 
     All labels must match; `rule` is the rule's name. Alerts are still evaluated. When the silence ends and an
     alert still fires, people are notified. The end of an incident that they were notified of is always sent.

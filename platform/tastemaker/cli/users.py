@@ -153,7 +153,9 @@ def remove(name: str, force: bool, as_json: bool) -> None:
 
 
 @users.command("audit")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="Most searches."
+)
 @_json_option
 def audit(limit: int, as_json: bool) -> None:
     """List the newest searches for user ids.

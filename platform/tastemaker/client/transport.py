@@ -54,11 +54,32 @@ class Transport:
     def call(
         self, method: str, path: str, answers: type[T], body: Any = None, *, request_id: str | None = None
     ) -> T:
-        """Call the service once. Raises ServiceError."""
+        """Call the service once, and return its decoded answer.
+
+        Args:
+            method: Of HTTP.
+            path: Of the endpoint, with its query.
+            answers: The type that the answer is decoded to.
+            body: What is sent as JSON; None sends nothing.
+            request_id: The id of the request; None lets the service choose one.
+
+        Raises:
+            ServiceError: The service can't be reached, or refused the request.
+        """
         return msgspec.json.decode(self.read(method, path, body, request_id=request_id), type=answers)
 
     def read(self, method: str, path: str, body: Any = None, *, request_id: str | None = None) -> bytes:
-        """Call the service once, and return its answer as it is. Raises ServiceError."""
+        """Call the service once, and return its answer as it is.
+
+        Args:
+            method: Of HTTP.
+            path: Of the endpoint, with its query.
+            body: What is sent as JSON; None sends nothing.
+            request_id: The id of the request; None lets the service choose one.
+
+        Raises:
+            ServiceError: The service can't be reached, or refused the request.
+        """
         headers = self._headers if request_id is None else {**self._headers, "X-Request-Id": request_id}
         sent = None if body is None else msgspec.json.encode(body)
         try:
@@ -79,7 +100,17 @@ class Transport:
             return self._pool.request(method, self._url + path, body=body, headers=headers)
 
     def insist(self, path: str, answers: type[T], body: Any, retry_seconds: float) -> T:
-        """POST what may be sent twice, repeatedly for at most `retry_seconds`. Raises ServiceError."""
+        """POST a body, and repeat it while the service fails; return the decoded answer.
+
+        Args:
+            path: Of an endpoint that may be called twice with the same body.
+            answers: The type that the answer is decoded to.
+            body: What is sent as JSON.
+            retry_seconds: For how long the call is repeated after a failure that may pass.
+
+        Raises:
+            ServiceError: The failure does not pass, or lasted longer.
+        """
         end = time.monotonic() + retry_seconds
         pause = _FIRST_PAUSE
         while True:

@@ -14,6 +14,11 @@ from tastemaker.util.file_lock import file_lock
 def prune(source: Source, lake: Lake, engine: Engine) -> Held:
     """Delete a source's landed days outside its period, with their events and quarantine.
 
+    Args:
+        source: The source, which names its first and last day.
+        lake: The lake.
+        engine: Of the metadata database.
+
     Returns:
         What was deleted.
     """

@@ -40,7 +40,14 @@ def reason_of(model: str, error: BaseException) -> str:
 
 
 def put(engine: Engine, problem: str, model: str, reason: str) -> None:
-    """Record that a model's backtest failed, replacing an earlier record."""
+    """Record that a model's backtest failed, replacing an earlier record.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
+        model: The model's name.
+        reason: What failed, as the leaderboard shows it.
+    """
     row = {"problem": problem, "model": model, "reason": reason, "failed_at": datetime.now(UTC)}
     with engine.begin() as connection:
         connection.execute(delete(failed_backtests).where(*_of(problem, model)))
@@ -48,7 +55,14 @@ def put(engine: Engine, problem: str, model: str, reason: str) -> None:
 
 
 def clear(engine: Engine, problem: str, model: str, *, fitted: bool) -> None:
-    """Delete the record of a failed backtest; with `fitted`, also that of a failed fit on all data."""
+    """Delete the record of a failed backtest.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
+        model: The model's name.
+        fitted: Whether the record of a failed fit on all data is deleted, too.
+    """
     stale = delete(failed_backtests).where(*_of(problem, model))
     if not fitted:
         stale = stale.where(~failed_backtests.c.reason.startswith(NOT_FITTED, autoescape=True))

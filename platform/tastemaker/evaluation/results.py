@@ -205,7 +205,14 @@ def _named(file: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Difference:
     """Return the paired difference `one` - `other` in a metric, per user.
 
-    Raises ArtifactError if they were evaluated on different users.
+    Args:
+        artifacts: The folder of the backtests' arrays.
+        one: A backtest.
+        other: A backtest on the same users.
+        metric: The name of the metric.
+
+    Raises:
+        ArtifactError: They were evaluated on different users.
     """
     first, second = load_users(artifacts, one), load_users(artifacts, other)
     if not np.array_equal(first.user_keys, second.user_keys):

@@ -294,7 +294,13 @@ class About(NamedTuple):
 
 
 def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collection[str] = ()) -> list[About]:
-    """Return the records that name one of these users, also as a unit, or one of these requests."""
+    """Return the records that name one of these users, also as a unit, or one of these requests.
+
+    Args:
+        path: Of the spool's file.
+        user_ids: All ids of the user.
+        request_ids: Requests of the user.
+    """
     if not path.exists():
         return []
     create(path)

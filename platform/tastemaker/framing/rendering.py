@@ -9,7 +9,12 @@ from tastemaker.problem.spec import ProblemSpec
 
 
 def to_text(spec: ProblemSpec, width: int = 100) -> str:
-    """Return a problem's formulation in Unicode; remarks are wrapped at `width`, formulas are not."""
+    """Return a problem's formulation in Unicode.
+
+    Args:
+        spec: The problem.
+        width: Characters per line of remarks; formulas are not wrapped.
+    """
     lines = [spec.name, "═" * len(spec.name)]
     for section in formulate(spec):
         lines += ["", section.title, *(f"    {formula.text}" for formula in section.formulas)]

@@ -67,7 +67,13 @@ def search(query: Query, settings: Settings, limit: int = 20) -> list[Record]:
 
 
 def newest_spooled(path: Path, query: Query, limit: int) -> Iterator[Record]:
-    """Yield the newest matches in a spool, and perhaps some more."""
+    """Yield the newest matches in a spool.
+
+    Args:
+        path: Of the spool's file.
+        query: The conditions.
+        limit: How many matches are wanted; there may be some more.
+    """
     times: list[float] = []
     with closing(spool_file.newest(path, Record)) as stored:
         for stored_at, record in stored:
@@ -83,6 +89,11 @@ def newest_in_lake(lake: Lake, query: Query, limit: int) -> list[Record]:
     """Return the newest matches in the lake.
 
     Days are read from the newest on, twice as many at a time, until there are enough matches.
+
+    Args:
+        lake: The lake.
+        query: The conditions.
+        limit: The most matches.
 
     Raises:
         TastemakerError: A file can't be read.

@@ -43,7 +43,11 @@ class Displayable(ABC):
 
 
 def days(start: int, end: int) -> str:
-    """Return the first and last day of [start, end), seconds since 1970 UTC.
+    """Return the first and last day of [start, end) as text.
+
+    Args:
+        start: The start, in seconds since 1970 UTC.
+        end: The end, excluded, likewise.
 
     >>> days(0, 2 * 86_400)
     '1970-01-01 to 1970-01-02'

@@ -79,6 +79,12 @@ class LoggedFeedback:
         """Yield the impressions from `start` to `stop` as model updates.
 
         A batch holds impressions of the same second whose contexts have equal width.
+
+        Args:
+            start: First impression.
+            stop: End of the impressions, excluded.
+            user_ids: Numbers of the users.
+            item_ids: Numbers of the items.
         """
         if start == stop:
             return

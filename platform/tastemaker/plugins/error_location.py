@@ -96,7 +96,12 @@ def locate_error(error: BaseException) -> str | None:
 
 
 def locate_method(model: type, method: str) -> str:
-    """Return where a method of a class is defined, in the form of `locate_error`."""
+    """Return where a method of a class is defined, in the form of `locate_error`.
+
+    Args:
+        model: The class of a model.
+        method: The name of the method.
+    """
     code = getattr(getattr(model, method, None), "__code__", None)
     if not isinstance(code, CodeType):
         return f"{model.__module__}.{model.__qualname__}"

@@ -17,6 +17,10 @@ def difference(one: Ranking, other: Ranking) -> str | None:
     Scores and propensities may differ by 1e-4, relative to the greatest, and items whose scores tie to 1e-4
     may be exchanged.
 
+    Args:
+        one: A ranking of a batch.
+        other: Another ranking of the same batch.
+
     Returns:
         None if the rankings are the same.
     """

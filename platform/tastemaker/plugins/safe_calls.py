@@ -49,31 +49,74 @@ def fit(plugin: Plugin, config: Config, data: TrainingData) -> Recommender[Any]:
 
 
 def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
-    """Return the model's ranking of a batch. Raises PluginError naming the model if it fails."""
+    """Return the model's ranking of a batch.
+
+    Args:
+        model: A fitted model.
+        batch: The requests.
+        k: Length of the lists.
+
+    Raises:
+        PluginError: The model failed; the message names it.
+    """
     with _plugin_errors(model.name, type(model), "recommend", batch=batch):
         return model.recommend(batch, k)
 
 
 def top_k(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
-    """Return the model's ranking without propensities. Raises PluginError naming the model if it fails."""
+    """Return the model's ranking without propensities.
+
+    Args:
+        model: A fitted model.
+        batch: The requests.
+        k: Length of the lists.
+
+    Raises:
+        PluginError: The model failed; the message names it.
+    """
     with _plugin_errors(model.name, type(model), "recommend", batch=batch):
         return model.top_k(batch, k)
 
 
 def embed(model: Recommender[Any], batch: Batch) -> Float32:
-    """Return the vectors of a batch's rows. Raises PluginError naming the model if it fails."""
+    """Return the vectors of a batch's rows.
+
+    Args:
+        model: A fitted model.
+        batch: The requests.
+
+    Raises:
+        PluginError: The model failed; the message names it.
+    """
     with _plugin_errors(model.name, type(model), "embed", batch=batch):
         return model.embed(batch)
 
 
 def contributions(model: Recommender[Any], batch: Batch, items: Int32) -> FeatureTable | None:
-    """Return the parts of the items' scores. Raises PluginError naming the model if it fails."""
+    """Return the parts of the items' scores.
+
+    Args:
+        model: A fitted model.
+        batch: The requests.
+        items: int32[n], the item of each row.
+
+    Raises:
+        PluginError: The model failed; the message names it.
+    """
     with _plugin_errors(model.name, type(model), "explain", batch=batch, items=items):
         return model.contributions(batch, read_only(items))
 
 
 def update(model: Recommender[Any], feedback: Feedback) -> Recommender[Any]:
-    """Update the model with feedback and return it. Raises PluginError naming the model if it fails."""
+    """Update the model with feedback and return it.
+
+    Args:
+        model: A fitted model that learns online.
+        feedback: The impressions with their rewards.
+
+    Raises:
+        PluginError: The model failed; the message names it.
+    """
     with _plugin_errors(model.name, type(model), "update", feedback=feedback):
         return model.update(feedback)
 

@@ -156,7 +156,16 @@ class ErasureRequests:
         return [place for place in found if place.found and not self._is_own(place, number)]
 
     def approve(self, number: int, *, actor: str, reason: str) -> ErasureRequest:
-        """Approve a waiting request. Raises TastemakerError as `decline`."""
+        """Approve a waiting request.
+
+        Args:
+            number: Of the request.
+            actor: Who approves it.
+            reason: Why, without the user's id.
+
+        Raises:
+            TastemakerError: It does not exist, or does not wait.
+        """
         return self._decide(number, "approved", actor, reason)
 
     def decline(self, number: int, *, actor: str, reason: str) -> ErasureRequest:

@@ -50,7 +50,16 @@ def due_at(
 
 
 def waits_for(rollout: Rollout, changes: Sequence[RolloutChange], promotion: PromotionSettings) -> str:
-    """Return what a rollout waits for, in words; empty: it has ended. Arguments as in `due_at`."""
+    """Return what a rollout waits for, in words.
+
+    Args:
+        rollout: The rollout.
+        changes: Its changes, oldest first.
+        promotion: The settings of promotion.
+
+    Returns:
+        Empty: it has ended.
+    """
     if not rollout.is_open:
         return ""
     newest, due = changes[-1], due_at(rollout, changes, promotion)

@@ -230,14 +230,25 @@ def paired_difference(
 
 
 def difference_of(found: Interval, a: Float64, b: Float64) -> Difference:
-    """Return a paired difference from the interval of the mean of a - b, float64[n] each."""
+    """Return a paired difference from the interval of its mean; without width where a and b are alike.
+
+    Args:
+        found: The interval of the mean of a - b.
+        a: float64[n], a value per user.
+        b: float64[n], the other value of the same users.
+    """
     if alike(a, b):
         return Difference(0.0, 0.0, 0.0, len(a))
     return Difference(found.value, found.low, found.high, len(a))
 
 
 def alike(a: Float64, b: Float64) -> bool:
-    """Return whether a and b agree on every user, with enough users whose value is not the usual one."""
+    """Return whether a and b agree on every user, with enough users whose value is not the usual one.
+
+    Args:
+        a: float64[n], a value per user.
+        b: float64[n], the other value of the same users.
+    """
     return len(a) >= MIN_USERS and bool(np.array_equal(a, b)) and varied(a) >= MIN_VARIED
 
 

@@ -72,7 +72,12 @@ class Crossing(NamedTuple):
 
 
 def obrien_fleming(alpha: float, *, two_sided: bool = True) -> Spending:
-    """Return the spending function of O'Brien-Fleming type: very little early, nearly all at the end."""
+    """Return the spending function of O'Brien-Fleming type: very little early, nearly all at the end.
+
+    Args:
+        alpha: The level that is spent at the end, 0 to 1.
+        two_sided: Whether the level is that of both sides.
+    """
     _check_alpha(alpha)
     sides = 2 if two_sided else 1
     z = float(ndtri(1 - alpha / (2 * sides)))
@@ -86,7 +91,12 @@ def pocock(alpha: float) -> Spending:
 
 
 def power_family(alpha: float, exponent: float) -> Spending:
-    """Return the spending function α·t^exponent."""
+    """Return the spending function α·t^exponent.
+
+    Args:
+        alpha: The level α that is spent at the end, 0 to 1.
+        exponent: The greater, the less is spent early.
+    """
     _check_alpha(alpha)
     return lambda t: alpha * t**exponent
 

@@ -19,6 +19,10 @@ from tastemaker.stats.bootstrap import Interval
 def interval_difference(a: Interval, b: Interval) -> Interval:
     """Return a - b with its interval at the level of both; NaN where either has none.
 
+    Args:
+        a: An interval of one sample.
+        b: An interval of an independent sample, at the same level.
+
     >>> found = interval_difference(Interval(0.12, 0.11, 0.13), Interval(0.10, 0.09, 0.11))
     >>> [round(end, 4) for end in found]
     [0.02, 0.0059, 0.0341]

@@ -25,7 +25,12 @@ _ROUNDING = 1e-24
 
 
 def ratio_interval(over: Float64, under: Float64, *, level: float = LEVEL) -> Interval:
-    """Return Σ over / Σ under, both float64[users], with its interval; the ratio is NaN where Σ under is 0.
+    """Return Σ over / Σ under with its interval; the ratio is NaN where Σ under is 0.
+
+    Args:
+        over: float64[users], the numerators.
+        under: float64[users], the denominators.
+        level: Of the interval, 0 to 1.
 
     >>> found = ratio_interval(np.tile([1.0, 2.0, 0.0, 0.0], 25), np.full(100, 2.0))
     >>> found.value, round(found.low, 2), round(found.high, 2)

@@ -22,6 +22,11 @@ from tastemaker.stats.bootstrap import LEVEL, Float64, Interval
 def wilson(successes: int, users: int, *, level: float = LEVEL) -> Interval:
     """Return a share of users with Wilson's interval; NaN without users.
 
+    Args:
+        successes: Number of users that count, 0 to `users`.
+        users: Number of all users.
+        level: Of the interval, 0 to 1.
+
     >>> found = wilson(8, 10)
     >>> found.value, round(found.low, 2), round(found.high, 2)
     (0.8, 0.49, 0.94)
@@ -39,7 +44,11 @@ def wilson(successes: int, users: int, *, level: float = LEVEL) -> Interval:
 
 
 def median_interval(values: Float64, *, level: float = LEVEL) -> Interval:
-    """Return the median of float64[users] with its interval; NaN where there are too few users for an end.
+    """Return the median with its interval; NaN where there are too few users for an end.
+
+    Args:
+        values: float64[users].
+        level: Of the interval, 0 to 1.
 
     >>> found = median_interval(np.arange(1.0, 102.0))
     >>> found.value, found.low, found.high

@@ -18,14 +18,29 @@ from tastemaker.util.atomic_files import atomic_write
 
 
 def path_of(home: Path, problem: str, model: str) -> Path:
-    """Return the path of a model's config, in a folder of the problem's name and its hash."""
+    """Return the path of a model's config, in a folder of the problem's name and its hash.
+
+    Args:
+        home: The home folder.
+        problem: The problem's name.
+        model: The model's name.
+    """
     readable = re.sub(r"[^a-z0-9]+", "_", problem.lower()).strip("_")[:40]
     digest = blake2b(problem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return home / "tuned" / f"{readable}-{digest}" / f"{model}.json"
 
 
 def read(home: Path, problem: str, model: str) -> dict[str, Any]:
-    """Return the hyperparameters found, {} if there are none. Raises TastemakerError for a damaged file."""
+    """Return the hyperparameters found, {} if there are none.
+
+    Args:
+        home: The home folder.
+        problem: The problem's name.
+        model: The model's name.
+
+    Raises:
+        TastemakerError: The file is damaged.
+    """
     path = path_of(home, problem, model)
     try:
         config = json.loads(path.read_text("utf-8"))["config"]
@@ -42,7 +57,13 @@ def read(home: Path, problem: str, model: str) -> dict[str, Any]:
 
 
 def write(path: Path, config: dict[str, Any], study: dict[str, Any]) -> None:
-    """Write a config and its origin, atomically."""
+    """Write a config and its origin, atomically.
+
+    Args:
+        path: The result of `path_of`.
+        config: The hyperparameters.
+        study: Where they come from: data, trials and figures.
+    """
     with atomic_write(path) as partial:
         partial.write_text(
             json.dumps({"config": config, "study": study}, indent=2, ensure_ascii=False) + "\n"

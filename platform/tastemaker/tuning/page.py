@@ -15,7 +15,13 @@ from tastemaker.util.atomic_files import atomic_write
 
 
 def write_page(found: TuningResult, picture: Path, path: Path) -> None:
-    """Write the page with the plot; it has no script and needs nothing from the network."""
+    """Write the page with the plot; it has no script and needs nothing from the network.
+
+    Args:
+        found: The result of the search.
+        picture: The plot, a PNG.
+        path: Of the HTML page.
+    """
     start, cut, end = found.window
     page = Page(
         title=f"Tuning: {found.model}",

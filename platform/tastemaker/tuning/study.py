@@ -84,7 +84,13 @@ class Study:
         return self._study.ask(self._distributions)
 
     def record(self, trial: Trial, value: float, seconds: float) -> None:
-        """Store a trial's figure and its seconds, durably."""
+        """Store a trial's figure and its seconds, durably.
+
+        Args:
+            trial: The trial that was measured.
+            value: Its figure in the problem's metric.
+            seconds: How long it took.
+        """
         trial.set_user_attr("seconds", seconds)
         self._study.tell(trial, value)
 

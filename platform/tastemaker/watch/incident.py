@@ -137,7 +137,13 @@ class Silence:
     ends_at: float
 
     def matches(self, rule: str, labels: Labels, now: float) -> bool:
-        """Return whether it silences an alert now."""
+        """Return whether it silences an alert now.
+
+        Args:
+            rule: The rule's name.
+            labels: The alert's labels.
+            now: The time, in seconds since 1970 UTC.
+        """
         if not self.starts_at <= now < self.ends_at:
             return False
         known = dict(labels) | {"rule": rule}

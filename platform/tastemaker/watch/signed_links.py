@@ -36,7 +36,13 @@ class SignedLinks:
         return f"{self._base_url}/alerts/{number}"
 
     def action(self, number: int, action: Action, *, now: float | None = None) -> str:
-        """Return the address of the page on which a person acts on an incident."""
+        """Return the address of the page on which a person acts on an incident.
+
+        Args:
+            number: Of the incident.
+            action: What is done there.
+            now: The time, in seconds since 1970 UTC; None: now.
+        """
         expires = int((time.time() if now is None else now) + LINK_SECONDS)
         return (
             f"{self.page(number)}/{action}?expires={expires}&signature={self._sign(number, action, expires)}"
@@ -45,7 +51,15 @@ class SignedLinks:
     def is_valid(
         self, number: int, action: str, expires: str, signature: str, *, now: float | None = None
     ) -> bool:
-        """Return whether a link was signed with this key and has not expired."""
+        """Return whether a link was signed with this key and has not expired.
+
+        Args:
+            number: Of the incident.
+            action: What the link does.
+            expires: Its end, as in the link.
+            signature: As in the link.
+            now: The time, in seconds since 1970 UTC; None: now.
+        """
         if not (expires.isascii() and expires.isdigit() and len(expires) < 16):
             return False
         expected = self._sign(number, action, int(expires))

@@ -92,6 +92,11 @@ class StateMachine:
         """Continue from what is in the database: clocks stood still meanwhile.
 
         Alerts of rules that no longer exist are left out.
+
+        Args:
+            alerts: The states of alerts in the database.
+            incidents: The open incidents.
+            now: The time, in seconds since 1970 UTC.
         """
         self.alerts = {one.key: _resumed(one, now) for one in alerts if one.rule in self._rules}
         self.incidents = {one.uid: one for one in incidents}

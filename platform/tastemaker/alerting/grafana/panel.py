@@ -253,10 +253,23 @@ def chosen(metric: str, *matchers: str) -> str:
 
 
 def share(part: str, whole: str, by: str) -> str:
-    """Return the sum of a part divided by the sum of the whole, by some labels."""
+    """Return the sum of a part divided by the sum of the whole, by some labels.
+
+    Args:
+        part: The expression of the part.
+        whole: The expression of the whole.
+        by: The labels, separated by commas.
+    """
     return f"sum by ({by}) ({part}) / sum by ({by}) ({whole})"
 
 
 def quantile(q: float, metric: str, by: str, *matchers: str) -> str:
-    """Return a quantile of a histogram of the chosen services."""
+    """Return a quantile of a histogram of the chosen services.
+
+    Args:
+        q: The quantile, 0 to 1.
+        metric: The name of the histogram.
+        by: The labels, separated by commas.
+        *matchers: Further conditions on labels.
+    """
     return f"histogram_quantile({q:g}, sum by (le, {by}) ({rate(metric + '_bucket', *matchers)}))"

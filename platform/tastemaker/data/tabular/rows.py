@@ -16,7 +16,13 @@ CHUNK_ROWS = 100_000
 
 
 def write_text(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows of any values as a Parquet file of text, in bounded memory."""
+    """Write rows of any values as a Parquet file of text, in bounded memory.
+
+    Args:
+        path: Of the file.
+        columns: The names of the columns.
+        rows: A value per column.
+    """
     schema = pa.schema([(name, pa.string()) for name in columns])
     remaining = iter(rows)
     with parquet_writer(path, schema) as writer:

@@ -14,7 +14,14 @@ DERIVED = ("events", "quarantine")
 
 
 def remove_derived(lake: Lake, source: str, engine: Engine, days: Collection[date]) -> None:
-    """Delete events, quarantine and records of ingestion of days that are no longer landed."""
+    """Delete events, quarantine and records of ingestion of days that are no longer landed.
+
+    Args:
+        lake: The lake.
+        source: The source's name.
+        engine: Of the metadata database.
+        days: The days.
+    """
     for day in days:
         for table in DERIVED:
             lake.path(table, day, part=source).unlink(missing_ok=True)

@@ -21,7 +21,12 @@ class Entry(NamedTuple):
 
 
 def read_ingested_days(engine: Engine, source: str) -> dict[date, Entry]:
-    """Return the results of a source's days."""
+    """Return the results of a source's days.
+
+    Args:
+        engine: Of the metadata database.
+        source: The source's name.
+    """
     wanted = select(ingested_days).where(ingested_days.c.source == source).order_by(ingested_days.c.day)
     with engine.connect() as connection:
         return {
@@ -31,7 +36,13 @@ def read_ingested_days(engine: Engine, source: str) -> dict[date, Entry]:
 
 
 def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
-    """Delete the results of days that are no longer landed."""
+    """Delete the results of days that are no longer landed.
+
+    Args:
+        engine: Of the metadata database.
+        source: The source's name.
+        days: The days.
+    """
     if not days:
         return
     stale = delete(ingested_days).where(
@@ -42,7 +53,13 @@ def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
 
 
 def write_ingested_days(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:
-    """Replace the results of these days in one transaction."""
+    """Replace the results of these days in one transaction.
+
+    Args:
+        engine: Of the metadata database.
+        source: The source's name.
+        entries: The result of each day.
+    """
     if not entries:
         return
     now = datetime.now(UTC)

@@ -53,7 +53,14 @@ def misfits(
 def misfits_of_landed(
     lake: Lake, source: str, problem: ProblemSpec, static_items: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the warnings of `misfits` for landed rows that are not validated."""
+    """Return the warnings of `misfits` for landed rows that are not validated.
+
+    Args:
+        lake: The lake.
+        source: The source's name.
+        problem: The problem.
+        static_items: The items of the static list.
+    """
     with open_duckdb() as connection:
         events = [literal(path) for path in lake.files("landed_events", part=source)]
         if not events:

@@ -57,6 +57,11 @@ def forest(board: Leaderboard) -> Markup:
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
     """Return about `count` round values inside [low, high].
 
+    Args:
+        low: The left end.
+        high: The right end.
+        count: About how many values.
+
     >>> ticks(0.013, 0.052)
     [0.02, 0.03, 0.04, 0.05]
     """

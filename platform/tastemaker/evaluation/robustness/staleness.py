@@ -243,7 +243,13 @@ def put(engine: Engine, found: Staleness) -> None:
 
 
 def newest(engine: Engine, problem: str, model: str) -> Staleness | None:
-    """Return a model's newest staleness; None if none is stored. Retraining schedules use it."""
+    """Return a model's newest staleness; None if none is stored. Retraining schedules use it.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
+        model: The model's name.
+    """
     mine = select(stalenesses).where(stalenesses.c.problem == problem, stalenesses.c.model == model)
     with engine.connect() as connection:
         row = connection.execute(mine.order_by(stalenesses.c.id.desc()).limit(1)).mappings().first()

@@ -102,7 +102,13 @@ def pattern(prefix: str, table: str) -> str:
 
 
 def documents(rows: pa.Table, table: str, prefix: str) -> Iterator[Document]:
-    """Yield the documents of rows of `REQUESTS` or `FEEDBACK`; fields without a value are left out."""
+    """Yield the documents of rows; fields without a value are left out.
+
+    Args:
+        rows: Rows of the table.
+        table: `REQUESTS` or `FEEDBACK`.
+        prefix: Of the index's name.
+    """
     key, time = TABLES[table]
     for row in rows.to_pylist():
         index = f"{prefix}-{table}-{row[time]:%Y.%m.%d}"

@@ -132,7 +132,13 @@ def direction_of(metric: UnitMetric) -> int:
 
 
 def verdict_of(metric: UnitMetric, low: float, high: float) -> str:
-    """Return better or worse where the interval of the difference excludes 0, else undecided."""
+    """Return better or worse where the interval of the difference excludes 0, else undecided.
+
+    Args:
+        metric: The metric, whose direction says what is better.
+        low: Lower end of the difference.
+        high: Upper end.
+    """
     if low <= 0 <= high:
         return "undecided"
     return "better" if (low > 0) == (direction_of(metric) > 0) else "worse"

@@ -157,7 +157,13 @@ def store(engine: Engine, look: Look) -> None:
 
 
 def read_looks(engine: Engine, name: str, epoch: int) -> list[Look]:
-    """Return the stored looks at an epoch, the first one first."""
+    """Return the stored looks at an epoch, the first one first.
+
+    Args:
+        engine: Of the metadata database.
+        name: The experiment's name.
+        epoch: The epoch's number.
+    """
     of_epoch = (looks.c.experiment == name, looks.c.epoch == epoch)
     with engine.connect() as connection:
         rows = connection.execute(select(looks).where(*of_epoch).order_by(looks.c.number)).all()

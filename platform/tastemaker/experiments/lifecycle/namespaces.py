@@ -140,7 +140,16 @@ def add_holdout(
 
 
 def end_holdout(connection: Connection, name: str, now: datetime) -> None:
-    """End a holdout now. Raises TastemakerError if there is none of this name, or it has ended."""
+    """End a holdout now.
+
+    Args:
+        connection: A transaction of the metadata database.
+        name: The holdout's name.
+        now: The time of the change.
+
+    Raises:
+        TastemakerError: There is no holdout of this name, or it has ended.
+    """
     table = holdouts.c
     ended = connection.execute(
         update(holdouts).where(table.name == name, table.ends_at.is_(None)).values(ends_at=now)

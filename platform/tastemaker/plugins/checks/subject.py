@@ -52,7 +52,13 @@ class Subject:
     def data(
         self, events: Events | None = None, n_users: int = N_USERS, n_items: int = N_ITEMS
     ) -> TrainingData:
-        """Return new training data, the same for the same arguments; `shop_events()` if `events` is None."""
+        """Return new training data, the same for the same arguments.
+
+        Args:
+            events: The training events; None: those of `shop_events()`.
+            n_users: Number of users.
+            n_items: Number of items.
+        """
         return TrainingData(
             shop_events() if events is None else events,
             n_users,
@@ -116,6 +122,10 @@ def shop_events(seed: int = 0, n: int = 600) -> Events:
     """Return n events over 120 days, of all users but SILENT_USER and all items but COLD_ITEM.
 
     Few items are popular, some pairs repeat, and some rewards are 0 or below.
+
+    Args:
+        seed: Of the random choices.
+        n: Number of events.
     """
     rng = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, N_ITEMS)
@@ -139,7 +149,12 @@ def shop_items(n: int = N_ITEMS) -> ItemAttributes:
 
 
 def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
-    """Return n impressions in the ten days after the 120: a quarter have reward 1, a tenth -1."""
+    """Return n impressions in the ten days after the 120: a quarter have reward 1, a tenth -1.
+
+    Args:
+        seed: Of the random choices.
+        n: Number of impressions.
+    """
     rng = np.random.default_rng(seed)
     opened = START + DAYS * DAY_SECONDS
     return Feedback(

@@ -143,7 +143,16 @@ def add(
 
 
 def rotate(keys: list[Key], name: str, grace_seconds: float) -> NewKey:
-    """Create a key with the scopes of the newest of that name; the others stay active for `grace_seconds`."""
+    """Create a key with the scopes of the newest of that name; the others expire later.
+
+    Args:
+        keys: All keys; changed in place.
+        name: Whose keys are replaced.
+        grace_seconds: How long the others stay active.
+
+    Returns:
+        The new key, with its secret.
+    """
     _require_finite(grace_seconds=grace_seconds)
     alive = _alive(keys, name)
     made = add(keys, alive[-1].name, alive[-1].scopes, per_second=alive[-1].per_second)

@@ -84,7 +84,14 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bool = True) -> None:
-    """Send a response; `with_body`: false for HEAD."""
+    """Send a response.
+
+    Args:
+        send: Of ASGI.
+        reply: Status, headers and body.
+        request_id: The value of X-Request-Id.
+        with_body: False for HEAD.
+    """
     headers = [
         (b"content-type", reply.content_type),
         (b"content-length", b"%d" % len(reply.body)),

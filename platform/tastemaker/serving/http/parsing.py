@@ -106,7 +106,16 @@ def _check_texts(message: Any, path: str) -> None:
 
 
 def check_text(field: str, value: str, *, limited: bool = True) -> None:
-    """Raise HTTPError (400) unless every table can hold the text; `limited`: it is an id."""
+    """Raise HTTPError unless every table can hold the text.
+
+    Args:
+        field: The name of the field, for the message.
+        value: Its text.
+        limited: Whether it is an id, which has a greatest length.
+
+    Raises:
+        HTTPError: 400.
+    """
     if "\0" in value:
         detail = f"{field} = {shortened(value)!r}: holds a NUL character, which is not allowed"
         raise HTTPError(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value))

@@ -65,7 +65,13 @@ def _count(metrics: EngineMetrics, answers: Sequence[tuple[PendingRequest, Infer
 
 
 def record_of(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record:
-    """Return what is logged of an answer that took so many seconds."""
+    """Return what is logged of an answer.
+
+    Args:
+        ask: The request as the model received it.
+        result: The answer.
+        seconds: How long it took.
+    """
     request, answer = ask.request, result.answer
     return Record(
         request_id=answer.request_id,

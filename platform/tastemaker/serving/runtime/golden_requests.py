@@ -34,7 +34,16 @@ class Golden(msgspec.Struct, frozen=True):
 
 
 def write(folder: Path, model: Recommender[Any], snapshot: Snapshot) -> None:
-    """Store the answers for a few users and an unknown one. Raises PluginError if the model fails."""
+    """Store the answers for a few users and an unknown one.
+
+    Args:
+        folder: Of the version.
+        model: The fitted model.
+        snapshot: What the version knows of users and items.
+
+    Raises:
+        PluginError: The model failed.
+    """
     n = len(snapshot.user_ids)
     users = [*np.unique(np.linspace(0, n - 1, _KNOWN).astype(int)).tolist(), -1] if n else [-1]
     answer = recommend(model, _batch(users, model, snapshot), _K)

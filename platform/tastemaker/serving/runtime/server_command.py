@@ -28,7 +28,13 @@ def service_target(model: str) -> str:
 
 
 def server_command(target: str, host: str = "127.0.0.1", port: int = 3000) -> list[str]:
-    """Return the command that serves the service at an import path."""
+    """Return the command that serves the service at an import path.
+
+    Args:
+        target: The import path of the service.
+        host: Address to listen on.
+        port: Port to listen on.
+    """
     return [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
 
 

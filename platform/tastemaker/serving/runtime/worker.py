@@ -126,7 +126,13 @@ class Worker:
     async def session(
         self, request: SessionRequest, request_id: str | None = None, control: ControlHeader | None = None
     ) -> Answer:
-        """Answer an anonymous session by the items just looked at."""
+        """Answer an anonymous session by the items just looked at.
+
+        Args:
+            request: The items, newest last, and how many are wanted.
+            request_id: Of the request; None creates one.
+            control: The assignment by a controller of experiments.
+        """
         request_id = request_id or new_request_id()
         asked = session_as_request(request, request_id)
         items = [canonical(each, self.ids) for each in request.items]
@@ -135,7 +141,13 @@ class Worker:
     async def rank(
         self, request: RankRequest, request_id: str | None = None, control: ControlHeader | None = None
     ) -> Answer:
-        """Return the caller's own items in the best order for a user."""
+        """Return the caller's own items in the best order for a user.
+
+        Args:
+            request: The user and the items.
+            request_id: Of the request; None creates one.
+            control: The assignment by a controller of experiments.
+        """
         asked = rank_as_request(request)
         return (await self._submit(asked, request_id, "rank", control=control)).answer
 

@@ -22,6 +22,11 @@ async def append_upserts(spool: Spool, records: Changes, readers: Sequence[Catal
 
     Sending a change again does no harm.
 
+    Args:
+        spool: Where the changes are stored.
+        records: New or changed items and users.
+        readers: What this process reads changes by.
+
     Raises:
         HTTPError: 429 or 503, with a time to retry.
     """

@@ -25,7 +25,16 @@ def memory_limit(settings: Settings) -> int:
 
 
 def require_memory(model: str, need: Need, settings: Settings) -> None:
-    """Raise TastemakerError if a training is expected to need more memory than it may use."""
+    """Raise TastemakerError if a training is expected to need more memory than it may use.
+
+    Args:
+        model: The model's name.
+        need: The estimate and the limit, in bytes.
+        settings: Where the limit comes from, for the message.
+
+    Raises:
+        TastemakerError: The estimate is greater than the limit.
+    """
     if need.estimated_bytes is not None and need.estimated_bytes > need.limit_bytes:
         raise TastemakerError(
             f"model {model} is not trained: for {need.events:,} events it needs about "
