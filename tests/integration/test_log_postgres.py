@@ -16,18 +16,23 @@ from alembic.config import Config
 from click.testing import CliRunner
 from sqlalchemy import Connection, create_engine, text
 
+from support import learning_homes, served_homes
 from support.request_logs import NOON, click, exposure, fill, request, settings_of, shadow
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import ASSIGNMENT
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.lookup import find
-from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, connect, newest, pull
-from tastemaker.event_log.records import Assignment, Entry, FeedbackRecord, ItemRecord, UserRecord
+from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, connect, newest, pull, waiting
+from tastemaker.event_log.records import Assignment, Entry, FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
+from tastemaker.plugins import discovery
 from tastemaker.storage import migrations
+from tastemaker.workflows.online_learning import learning_session
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.servers
@@ -109,6 +114,41 @@ def test_only_what_is_new_is_brought_into_the_lake(
     fill(settings.spool, [request(number) for number in range(20, 25)])
     assert collect(settings, lake).requests == 5
     assert sorted(read_log(lake)["user_id"].to_pylist()) == sorted(f"user-{number}" for number in range(25))
+
+
+def test_records_that_wait_are_read_without_a_file(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.event_log.postgres.BATCH_RECORDS", 7)
+    settings, lake = settings_of(tmp_path, postgres_url), Lake(tmp_path / "lake")
+    assert waiting(postgres_url, lake.root) is None
+    fill(settings.spool, [request(number) for number in range(3)])
+    collect(settings, lake)
+    fill(settings.spool, [request(number) for number in range(3, 12)])
+    drain(settings.spool, PostgresSink(postgres_url))
+    files = lake.files("requests")
+    found = waiting(postgres_url, lake.root)
+    assert found is not None
+    assert [one.user_id for one in found.of(Record)] == [f"user-{number}" for number in range(3, 10)]
+    assert lake.files("requests") == files
+    pull(postgres_url, lake)
+    assert waiting(postgres_url, lake.root) is None
+
+
+def test_a_learner_writes_no_file_per_poll(tmp_path: Path, postgres_url: str) -> None:
+    """It learns what waits in the database."""
+    served_homes.make_home(tmp_path, ())
+    dataset = Dataset.load(Lake(tmp_path / "lake"), served_homes.problem())
+    version = served_homes.register(tmp_path, discovery.get("thompson").recommender(), dataset)
+    log = settings_of(tmp_path, postgres_url).log
+    opened = Workspace(learning_homes.workspace(tmp_path).settings.model_copy(update={"log": log}))
+    with learning_session(opened, version) as learning:
+        for number in range(3):
+            shown = learning_homes.shown(number, version.id, 1_000.0 * number, ["item-00"])
+            learning_homes.log(tmp_path, [shown])
+            learned = learning.step(learning_homes.END + 1_000.0 * (number + 1), whole=number == 0)
+            assert (learned.requests, learned.replayed) == (1, False)
+    assert opened.lake.files("requests") == []
 
 
 def test_a_pull_that_was_killed_is_continued(

@@ -116,14 +116,24 @@ def pull(url: str, lake: Lake) -> Drained:
     ):
         last = pulled(url, lake.root)
         while rows := _newer(connection, last):
-            records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
-            pending = Pending(noted.stem, rows[0][0], rows[-1][0], records)
+            pending = _pending(noted, rows)
             put_rows(lake, pending)
             last = pending.last
             with atomic_write(noted) as partial:
                 partial.write_text(json.dumps({"last": last}))
             copied = copied.plus(count(pending))
     return copied
+
+
+def waiting(url: str, lake: Path) -> Pending | None:
+    """Return the oldest records that `pull` would copy into a lake, at most BATCH_RECORDS; None without any.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    with _driver_errors_in_words(url), closing(connect(url)) as connection:
+        rows = _newer(connection, pulled(url, lake))
+    return _pending(_noted(url, lake), rows) if rows else None
 
 
 def pulled(url: str, lake: Path) -> int:
@@ -229,6 +239,11 @@ def _newer(connection: Connection, last: int) -> list[tuple[int, str, str]]:
         cursor.execute(_NEWER, (last, BATCH_RECORDS))
         rows: list[tuple[int, str, str]] = cursor.fetchall()
         return rows
+
+
+def _pending(noted: Path, rows: Sequence[tuple[int, str, str]]) -> Pending:
+    records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
+    return Pending(noted.stem, rows[0][0], rows[-1][0], records)
 
 
 def _lines(pending: Pending) -> io.StringIO:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, Update, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Update, or_, select, update
 
 from tastemaker.notifications.notification import Delivery, Event
 from tastemaker.storage.tables import alert_incidents, alert_outbox
@@ -153,18 +153,13 @@ def finish(engine: Engine, claimed: Claim, delivery: Delivery, channels: tuple[s
 def oldest_seconds(engine: Engine, channels: tuple[str, ...]) -> dict[str, float]:
     """Return for each channel the age of its oldest message that waits; 0 if none does."""
     found = dict.fromkeys(channels, 0.0)
+    waiting = select(alert_outbox.c.created_at).where(alert_outbox.c.finished_at.is_(None))
     with engine.connect() as connection:
         now = database_now(connection)
-        rows = connection.execute(
-            select(alert_outbox.c.channel, func.min(alert_outbox.c.id))
-            .where(alert_outbox.c.finished_at.is_(None))
-            .group_by(alert_outbox.c.channel)
-        ).all()
-        for channel, number in rows:
-            created_at = connection.execute(
-                select(alert_outbox.c.created_at).where(alert_outbox.c.id == number)
-            ).scalar_one_or_none()
-            if created_at is not None and channel in found:
+        for channel in channels:  # each by the index: a minimum per group would read all messages ever sent
+            mine = waiting.where(alert_outbox.c.channel == channel).order_by(alert_outbox.c.id).limit(1)
+            created_at = connection.execute(mine).scalar()
+            if created_at is not None:
                 found[channel] = max(0.0, (now - created_at).total_seconds())
     return found
 

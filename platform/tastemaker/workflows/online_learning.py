@@ -12,11 +12,11 @@ from threading import Event
 import duckdb
 
 from tastemaker.errors import TastemakerError
-from tastemaker.event_log import spool_file
-from tastemaker.event_log.drain import read_log
+from tastemaker.event_log import postgres, spool_file
+from tastemaker.event_log.drain import BATCH_RECORDS, drain, read_log
 from tastemaker.event_log.postgres import DatabaseUnavailable
-from tastemaker.event_log.shipping import collect
-from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
+from tastemaker.event_log.shipping import collect, open_sink
+from tastemaker.event_log.spool_file import FILE_NAME, Pending, SpoolError
 from tastemaker.experiments.data_diversion import diverted_versions
 from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.plan_file import PlanFile
@@ -28,6 +28,7 @@ from tastemaker.online_learning.replay import LoggedFeedback
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
+from tastemaker.settings import Settings
 from tastemaker.util.file_lock import file_lock
 from tastemaker.workflows.workspace import Workspace
 
@@ -37,8 +38,6 @@ LATE_SECONDS = 600
 """Records that are later than this are learned when the whole log is read again."""
 WHOLE_SECONDS = 600.0
 """Seconds between two reads of the whole log by a learner that follows it."""
-UNDRAINED = 10_000
-"""Records that a learner reads from the spool directly: draining at each poll would write a file per poll."""
 
 
 class LearningSession:
@@ -77,12 +76,11 @@ class LearningSession:
 
     def _read(self, after: LogPosition) -> LoggedFeedback:
         settings = self._workspace.settings
-        path = settings.spool / FILE_NAME
-        undrained = spool_file.read(path, UNDRAINED)
-        if settings.log.target == "postgres" or (undrained and len(undrained.records) == UNDRAINED):
+        undrained = _undrained(settings)
+        if undrained and len(undrained.records) == BATCH_RECORDS:
             collect(settings, self._workspace.lake)
-            undrained = spool_file.read(path, UNDRAINED)
-        # The spool is read before the lake: records drained in between are in both, and count once.
+            undrained = _undrained(settings)
+        # They are read before the lake: records that get there in between are in both, and count once.
         return replay.read(
             self._workspace.lake,
             self._workspace.problem,
@@ -115,6 +113,14 @@ class LearningSession:
                 if learned.state is not None:
                     on_update(learned)
             stop.wait(self._workspace.settings.learning.poll_seconds)
+
+
+def _undrained(settings: Settings) -> Pending | None:
+    """Return the oldest records that the lake lacks: to move them at each poll would write a file each."""
+    if settings.log.target == "postgres":
+        drain(settings.spool, open_sink(settings))
+        return postgres.waiting(settings.log_url, settings.lake)
+    return spool_file.read(settings.spool / FILE_NAME, BATCH_RECORDS)
 
 
 def lists_learned_by(workspace: Workspace, version: Version) -> list[LearnedLists]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from support.recording_channel import SENT, RecordingChannel
@@ -14,6 +15,7 @@ from support.watch_rules import A, B, machine, reading, small_rule
 from tastemaker.errors import TastemakerError
 from tastemaker.notifications.notification import Delivery, Notification
 from tastemaker.settings import Settings
+from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import alert_incidents, alert_outbox, alert_states, watch_leases
 from tastemaker.watch import outbox, records
 from tastemaker.watch.delivery import ChannelDelivery, occurred_at
@@ -241,6 +243,32 @@ def test_a_claimed_message_is_sent_by_no_other_process_until_the_claim_ends(
     again = outbox.claim(engine, "pager", 60)
     assert again is not None
     assert again.delivery_id == first.delivery_id
+
+
+def test_measuring_what_waits_takes_no_longer_the_more_was_sent(tmp_path: Path) -> None:
+    """Steps of SQLite's machine."""
+    engine, steps = open_engine(f"sqlite:///{tmp_path / 'watch.db'}"), list[int]()
+    WatchStore(engine, "a").write(fired())
+    with engine.connect() as connection:
+        first = connection.execute(select(alert_outbox).where(alert_outbox.c.channel == "pager")).one()
+        sent = first._asdict() | {
+            "created_at": utc_datetime(0),
+            "finished_at": utc_datetime(0),
+            "outcome": "sent",
+        }
+        driver = connection.connection.driver_connection
+    assert driver is not None
+    for numbers in (range(10), range(10, 1_000)):
+        rows = [sent | {"id": 100 + n, "n": 100 + n, "delivery_id": f"sent-{n}"} for n in numbers]
+        with engine.begin() as connection:
+            connection.execute(insert(alert_outbox), rows)
+        taken = list[None]()
+        driver.set_progress_handler(lambda taken=taken: taken.append(None), 1)
+        assert 0.0 <= outbox.oldest_seconds(engine, ("pager",))["pager"] < 60.0, "of the one that waits"
+        driver.set_progress_handler(None, 0)
+        steps.append(len(taken))
+    engine.dispose()
+    assert steps[1] == steps[0] > 0
 
 
 def test_a_message_that_was_sent_while_the_database_was_away_is_not_sent_again(
