@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pre_commit.languages import pygrep
 from ruamel.yaml import YAML
 
 from support.repository import ROOT
@@ -42,12 +43,35 @@ def test_hooks_before_a_commit_are_local_and_their_programs_are_installed() -> N
     repositories = _yaml(ROOT / ".pre-commit-config.yaml")["repos"]
     assert {one["repo"] for one in repositories} == {"local"}
     hooks = [hook for one in repositories for hook in one["hooks"]]
-    assert {hook["id"] for hook in hooks} == {"ruff", "ruff-format", "words"}
-    for hook in hooks:
+    assert {hook["id"] for hook in hooks} == {"ruff", "ruff-format", "words", "subject"}
+    for hook in hooks[:3]:
         assert hook["language"] == "system"
         words = hook["entry"].split()
         assert words[0].startswith(".venv/bin/")
         assert all((ROOT / word).exists() for word in words if word.startswith("tests/"))
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ("serving: refuse a body without a length\n\nWhy: it was read to its end.\n", 0),
+        (f"event_log: {'a' * 61}\n", 0),
+        (f"event_log: {'a' * 62}\n", 1),
+        ("Refuse a body without a length\n", 1),
+        ("Serving: refuse a body\n", 1),
+        ("fix\n\nserving: refuse a body\n", 1),
+    ],
+)
+def test_the_hook_refuses_other_subjects_of_commits(tmp_path: Path, message: str, status: int) -> None:
+    (hook,) = (
+        hook
+        for one in _yaml(ROOT / ".pre-commit-config.yaml")["repos"]
+        for hook in one["hooks"]
+        if hook["id"] == "subject"
+    )
+    path = tmp_path / "COMMIT_EDITMSG"
+    path.write_text(message)
+    assert pygrep.main([*hook["args"], hook["entry"], str(path)]) == status
 
 
 def test_models_have_the_version_of_the_platform() -> None:

@@ -80,8 +80,8 @@ def counter(name: str, healthy: float, faulty: float, **labels: str) -> Track:
 
     Args:
         name: Of the metric.
-        healthy: Increase per second without the fault.
-        faulty: Increase per second with it.
+        healthy: Increase per step without the fault.
+        faulty: Increase per step with it.
         **labels: Added to those of the scraped service.
     """
     return Track(f"tastemaker_{name}", frozenset((INSTANCE | labels).items()), "counter", healthy, faulty)

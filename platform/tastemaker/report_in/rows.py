@@ -140,7 +140,7 @@ def utc_datetime(time: datetime | float) -> datetime:
 
 
 def _encoded(content: Any) -> bytes:
-    """Return a row as JSON. Raises HTTPError (400) if it has what JSON has not."""
+    """Return a row as JSON. Raises HTTPError (400) if a value has no form in JSON."""
     for field, value in content.items() if isinstance(content, dict) else ():
         for one in value if isinstance(value, list) else (value,):
             if isinstance(one, float) and not math.isfinite(one):
