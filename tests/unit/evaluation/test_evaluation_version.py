@@ -45,6 +45,7 @@ pytestmark = [
 
 GOLDEN = Path(__file__).with_name("golden_figures.json")
 MODELS = ("bought_again", "item_knn", "popularity", "random", "trending")
+FROZEN = "item_knn, fitted ten days before"
 PROBLEMS = {
     "all items": ProblemSpec.model_validate(
         {
@@ -61,9 +62,25 @@ PROBLEMS = {
         {
             "name": "golden",
             "placement": {"k": 5},
-            "objectives": [{"name": "sales", "events": {"purchase": {}, "view": {"weight": -0.4}}}],
+            "objectives": [
+                {
+                    "name": "sales",
+                    "events": {"purchase": {"window_days": 5, "half_life_days": 2}, "view": {"weight": -0.4}},
+                }
+            ],
             "split": {"test_days": 10, "train_days": 30},
             "candidates": {"repeats": False, "available_days": 1, "blocked_categories": ["category 2"]},
+        }
+    ),
+    "disliked items": ProblemSpec.model_validate(
+        {
+            "name": "golden",
+            "placement": {"k": 5},
+            "objectives": [
+                {"name": "sales", "share": 0.7, "events": {"purchase": {"by_value": True}}},
+                {"name": "interest", "share": 0.3, "events": {"purchase": {}, "view": {"weight": -40}}},
+            ],
+            "split": {"test_days": 10},
         }
     ),
 }
@@ -144,14 +161,22 @@ def _log(lake: Lake, folder: Path) -> None:
 
 
 def _by_model(lake: Lake, root: Path, problem: ProblemSpec) -> dict[str, dict[str, list[float]]]:
-    split = Dataset.load(lake, problem, feature_root=root).split()
+    dataset = Dataset.load(lake, problem, feature_root=root)
+    split = dataset.split()
     probe = Plugin("probe", Probe, "tests", "1", "test_evaluation_version:Probe")
-    plugins = [probe, *map(discovery.get, MODELS)]
-    return {plugin.name: _figures(plugin, split, problem, root) for plugin in plugins}
+    fits = [_fit(plugin, split) for plugin in (probe, *map(discovery.get, MODELS))]
+    found = {fit.plugin.name: _figures(fit, split, problem, root) for fit in fits}
+    older = dataset.split(at=split.cut - 10 * DAY, end=split.cut)
+    return found | {FROZEN: _figures(_fit(discovery.get("item_knn"), older), split, problem, root)}
 
 
-def _figures(plugin: Plugin, split: Split, problem: ProblemSpec, scratch: Path) -> dict[str, list[float]]:
-    fitted = backtest.LazyFit(plugin, plugin.recommender.config_type(), split)
+def _fit(plugin: Plugin, split: Split) -> backtest.LazyFit:
+    return backtest.LazyFit(plugin, plugin.recommender.config_type(), split)
+
+
+def _figures(
+    fitted: backtest.LazyFit, split: Split, problem: ProblemSpec, scratch: Path
+) -> dict[str, list[float]]:
     found, users = backtest.measure("0" * 32, fitted, split, problem, scratch)
     whole = {name: list(map(float, figure)) for name, figure in found.metrics.items()}
     parts = {
@@ -179,7 +204,10 @@ def test_the_golden_figures_are_those_of_this_version(figures: Figures) -> None:
 
 
 def test_the_models_differ_so_that_the_figures_can_notice_a_change(figures: Figures) -> None:
-    ndcg = {name: [by_model[name]["ndcg"][0] for by_model in figures.values()] for name in ("probe", *MODELS)}
+    ndcg = {
+        name: [by_model[name]["ndcg"][0] for by_model in figures.values()]
+        for name in ("probe", *MODELS, FROZEN)
+    }
     assert len(set(map(tuple, ndcg.values()))) == len(ndcg)
     assert all(0 < ndcg_of_problem < 1 for values in ndcg.values() for ndcg_of_problem in values)
 
