@@ -208,8 +208,8 @@ def test_a_file_that_vanishes_while_the_log_is_searched_is_left_out(
         drain(home.spool, Lake(home.lake))
     listed, gone = Lake.files, Lake(home.lake).files("requests")[0]
 
-    def files(lake: Lake, table: str, *, part: str = "*") -> list[Path]:
-        paths = listed(lake, table, part=part)
+    def files(lake: Lake, table: str, **which: Any) -> list[Path]:
+        paths = listed(lake, table, **which)
         gone.unlink(missing_ok=True)
         return paths
 
