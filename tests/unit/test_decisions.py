@@ -21,7 +21,9 @@ def test_the_heading_has_the_number_and_the_index_has_the_page(page: str) -> Non
     heading = re.match(r"# (\d{4}) (\S.*)\n", (FOLDER / page).read_text("utf-8"))
     assert heading is not None, f"{page}: the first line must be '# {page[:4]} Title'"
     assert heading[1] == page[:4]
-    assert "**Decision.**" in (FOLDER / page).read_text("utf-8"), f"{page}: see docs/decisions/template.md"
+    text = (FOLDER / page).read_text("utf-8")
+    assert "**Decision.**" in text, f"{page}: see docs/decisions/template.md"
+    assert re.search(r"^\W*Undo\b", text, re.MULTILINE), f"{page}: see docs/decisions/template.md"
     rows = [
         row for line in (FOLDER / "README.md").read_text("utf-8").splitlines() if (row := ROW.match(line))
     ]
