@@ -13,7 +13,7 @@ import dagster as dg
 from tastemaker.evaluation.failures import reason_of
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import CONFIG_TAG, config_version, version_of
+from tastemaker_pipelines.data_versions import CONFIG_TAG, config_version, version_of
 
 Result = dg.MaterializeResult[None]
 

@@ -14,14 +14,14 @@ from tastemaker.data.ingest import land
 from tastemaker.plugins import discovery
 from tastemaker.settings import load_settings
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import (
+from tastemaker_pipelines.automation.new_days import landing_job
+from tastemaker_pipelines.automation.sensors import automated, automation_sensors
+from tastemaker_pipelines.data_versions import (
     CONFIG_TAG,
     config_version,
     landed_version,
     model_code_version,
 )
-from tastemaker_pipelines.automation.new_days import landing_job
-from tastemaker_pipelines.automation.sensors import automated, automation_sensors
 from tastemaker_pipelines.monitoring.drift_check import drift_result, drift_spec
 from tastemaker_pipelines.resources import LazyWorkspace, WorkspaceResource, workspace_resource
 

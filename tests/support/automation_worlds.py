@@ -15,8 +15,8 @@ from support import small_shop
 from tastemaker.plugins.discovery import Plugin, find
 from tastemaker.storage.tables import stalenesses
 from tastemaker_pipelines.automation import conditions
-from tastemaker_pipelines.automation.data_versions import CONFIG_TAG, config_version, model_code_version
 from tastemaker_pipelines.automation.records import CODE_VERSION, DATA_VERSION, INPUT_VERSION
+from tastemaker_pipelines.data_versions import CONFIG_TAG, config_version, model_code_version
 from tastemaker_pipelines.monitoring.drift_check import DRIFT_CHECK, DRIFT_REPORT, drift_spec
 from tastemaker_pipelines.resources import LazyWorkspace
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from tastemaker.plugins.discovery import Plugin
-from tastemaker_pipelines.automation.data_versions import CONFIG_TAG, config_version, model_code_version
 from tastemaker_pipelines.automation.freshness import freshness_window
 from tastemaker_pipelines.automation.records import CODE_VERSION, AssetRecords
+from tastemaker_pipelines.data_versions import CONFIG_TAG, config_version, model_code_version
 from tastemaker_pipelines.monitoring.drift_check import DRIFT_CHECK, DRIFT_REPORT, MODEL, SINCE
 from tastemaker_pipelines.resources import LazyWorkspace
 

@@ -10,7 +10,7 @@ import dagster as dg
 from tastemaker.data.ingest import days_to_land
 from tastemaker.settings import SourceSettings
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import version_of
+from tastemaker_pipelines.data_versions import version_of
 from tastemaker_pipelines.resources import WorkspaceResource
 
 LANDING = "landing"

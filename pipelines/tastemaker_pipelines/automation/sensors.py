@@ -22,10 +22,10 @@ from tastemaker_pipelines.automation.conditions import (
     following_condition,
     training_condition,
 )
-from tastemaker_pipelines.automation.data_versions import with_code_version
 from tastemaker_pipelines.automation.decisions import TRAININGS, decisions_sensor
 from tastemaker_pipelines.automation.freshness import freshness_policies
 from tastemaker_pipelines.automation.new_days import new_days_sensor
+from tastemaker_pipelines.data_versions import with_code_version
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.training import runs

@@ -4,8 +4,8 @@ import dagster as dg
 
 from tastemaker.plugins import Recommender
 from tastemaker.plugins.discovery import Plugin
-from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
+from tastemaker_pipelines.data_versions import model_code_version
 from tastemaker_pipelines.resources import WorkspaceResource
 
 ABLATIONS = "ablations"

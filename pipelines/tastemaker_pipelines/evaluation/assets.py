@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 
 from tastemaker.html import index
-from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import PRODUCT_TEAM, readable_failures
+from tastemaker_pipelines.data_versions import version_of
 from tastemaker_pipelines.resources import WorkspaceResource
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
-from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
+from tastemaker_pipelines.data_versions import model_code_version
 from tastemaker_pipelines.model_checks import (
     Result,
     attempt,

@@ -9,8 +9,8 @@ import dagster as dg
 from tastemaker.errors import GateError
 from tastemaker.features.snapshot_path import Kind
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import snapshots_version
 from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, readable_failures
+from tastemaker_pipelines.data_versions import snapshots_version
 from tastemaker_pipelines.resources import WorkspaceResource
 
 ASSETS: Final[Mapping[Kind, str]] = {"users": "user_features", "items": "item_features"}

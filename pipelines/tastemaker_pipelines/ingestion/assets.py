@@ -6,8 +6,8 @@ import dagster as dg
 
 from tastemaker.data.source_period import Period, kept
 from tastemaker.errors import TastemakerError
-from tastemaker_pipelines.automation.data_versions import landed_version
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.data_versions import landed_version
 from tastemaker_pipelines.old_runs import delete_old_runs
 from tastemaker_pipelines.resources import WorkspaceResource
 

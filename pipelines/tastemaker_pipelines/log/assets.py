@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from tastemaker_pipelines.automation.data_versions import LOG_TABLES, files_version, landed_version
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
+from tastemaker_pipelines.data_versions import LOG_TABLES, files_version, landed_version
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
 from tastemaker_pipelines.resources import WorkspaceResource
 

@@ -7,8 +7,8 @@ import dagster as dg
 from tastemaker.errors import RegistryError
 from tastemaker.registry import Version
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import files_version, version_of
 from tastemaker_pipelines.common import DATA_TEAM, PRODUCT_TEAM, RETRY, readable_failures
+from tastemaker_pipelines.data_versions import files_version, version_of
 from tastemaker_pipelines.log.assets import served_requests
 from tastemaker_pipelines.monitoring.drift_check import drift_result, drift_spec
 from tastemaker_pipelines.resources import WorkspaceResource

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from tastemaker_pipelines.automation.data_versions import version_of
 from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
+from tastemaker_pipelines.data_versions import version_of
 from tastemaker_pipelines.resources import WorkspaceResource
 
 

@@ -7,8 +7,8 @@ import dagster as dg
 
 from tastemaker.evaluation.failures import reason_of
 from tastemaker.plugins.discovery import Plugin
-from tastemaker_pipelines.automation.data_versions import model_code_version
 from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
+from tastemaker_pipelines.data_versions import model_code_version
 from tastemaker_pipelines.model_checks import Result, attempt, check_spec, failed, headline
 from tastemaker_pipelines.resources import LazyWorkspace, WorkspaceResource
 from tastemaker_pipelines.training.runs import cost_metadata, training_run

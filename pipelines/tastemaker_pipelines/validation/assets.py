@@ -11,8 +11,8 @@ from tastemaker.data.validation.publishing import Published
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation.data_versions import files_version
 from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.data_versions import files_version
 from tastemaker_pipelines.failures import GATE, SOUND
 from tastemaker_pipelines.ingestion.assets import landed_events
 from tastemaker_pipelines.log.assets import landed_feedback

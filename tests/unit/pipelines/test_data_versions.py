@@ -19,8 +19,8 @@ from tastemaker.data.lake import Lake, parquet_writer
 from tastemaker.plugins.discovery import find
 from tastemaker.settings import Settings
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.automation import data_versions
-from tastemaker_pipelines.automation.data_versions import (
+from tastemaker_pipelines import data_versions
+from tastemaker_pipelines.data_versions import (
     config_version,
     files_version,
     landed_version,
