@@ -99,7 +99,7 @@ class NumberTerm:
     value: float | NumberField
 
     def sql(self, bind: Callable[[object], str]) -> str:
-        """As `TextTerm.sql`. Numbers are compared in the lake's precision."""
+        """Return the condition as SQL; numbers are compared in the lake's precision."""
         other = f"{bind(self.value)}::FLOAT" if isinstance(self.value, float) else self.value.column
         return f"coalesce({self.field.column} {self.operator} {other}, false)"
 
@@ -117,7 +117,7 @@ class TimeTerm:
     timestamp: datetime
 
     def sql(self, bind: Callable[[object], str]) -> str:
-        """As `TextTerm.sql`."""
+        """Return the condition as SQL, with its values bound."""
         return f"occurred_at {self.field.operator} {bind(self.timestamp)}"
 
     def matches(self, record: Record) -> bool:
@@ -132,7 +132,7 @@ class ContextTerm:
     text: str
 
     def sql(self, bind: Callable[[object], str]) -> str:
-        """As `TextTerm.sql`."""
+        """Return the condition as SQL, with its values bound."""
         return f"coalesce(contains(lower(context), {bind(self.text.lower())}), false)"
 
     def matches(self, record: Record) -> bool:
