@@ -106,7 +106,12 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """Return the measures of the checks."""
+    """Return the measures of the checks of events, each with a value per row.
+
+    Args:
+        chunk: Landed events; `event_id_was_seen` may be missing, and is then false in all rows.
+        now: The time that no event may lie far ahead of; it is aware.
+    """
     return {
         **id_measures(chunk, "event_id", "user_id", "item_id", "event_type"),
         "event_id_was_seen": flag(chunk, "event_id_was_seen"),

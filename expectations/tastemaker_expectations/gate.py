@@ -34,7 +34,12 @@ RESULT_FORMAT = {
 
 
 class GreatExpectationsGate:
-    """The Great Expectations gate of one source. It keeps its results for `write_docs`."""
+    """The Great Expectations gate of one source. It keeps its results for `write_docs`.
+
+    Args:
+        source: The name of the source, whose own rules of events come first if this package has them.
+        now: The time that no event may lie far ahead of, aware; None: the time of each check.
+    """
 
     def __init__(self, source: str, *, now: datetime | None = None) -> None:
         self.source = source
@@ -64,7 +69,18 @@ class GreatExpectationsGate:
         return tuple(check.rule for check in self._suites[table].checks)
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
-        """Partition a chunk into valid and invalid rows."""
+        """Partition a chunk into valid and invalid rows.
+
+        The result of each rule is added to those of the table's earlier chunks, for `write_docs`.
+
+        Args:
+            table: `events`, `items` or `users`.
+            chunk: Landed rows with the columns that the rules read, such as `item_id_was_seen`; may be empty.
+
+        Returns:
+            The accepted rows, the quarantined ones, and the number of rows by the first rule that they
+                failed.
+        """
         checks = self._suites[table].checks
         names = [check.rule.name for check in checks]
         failed = np.zeros((len(chunk), len(names)), np.bool_)
@@ -130,6 +146,10 @@ def load_suite(table: str, source: str) -> Suite:
     """Return the suite of a table.
 
     Events are checked by the rules of the source first, if this package has a module of the source's name.
+
+    Args:
+        table: `events`, `items` or `users`.
+        source: The name of the source.
     """
     suite: Suite = importlib.import_module(f"tastemaker_expectations.{table}").suite()
     own = f"tastemaker_expectations.{source}"

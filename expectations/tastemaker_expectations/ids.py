@@ -68,7 +68,12 @@ def form_checks() -> tuple[Check, Check]:
 
 
 def id_measures(chunk: pa.Table, *names: str) -> Measures:
-    """Return the measures of `id_checks` of these columns and of `form_checks`."""
+    """Return the measures of `id_checks` of these columns and of `form_checks`.
+
+    Args:
+        chunk: Rows with these columns.
+        *names: The columns of ids, one of them at least `user_id` or `item_id`, which may have been rounded.
+    """
     ids = {name: chunk.column(name) for name in names}
     return {
         **{f"{name}_bytes": length(column) for name, column in ids.items()},

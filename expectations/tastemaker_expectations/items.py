@@ -42,7 +42,12 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """Return the measures of the checks."""
+    """Return the measures of the checks of items, each with a value per row.
+
+    Args:
+        chunk: Landed items; `item_id_was_seen` may be missing, and is then false in all rows.
+        now: Not used: no check of items depends on the time.
+    """
     price = chunk.column("price")
     possible = pc.and_(pc.is_finite(price), pc.greater_equal(price, 0.0))
     return {

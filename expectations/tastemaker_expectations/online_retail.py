@@ -62,6 +62,10 @@ def measure(chunk: pa.Table, now: datetime) -> Measures:
     """Return one boolean column per rule: whether each row breaks it.
 
     A quantity or price that is not a number is left to the rule of the value.
+
+    Args:
+        chunk: Landed lines, with the columns that only this source has, such as `is_cancellation`.
+        now: Not used: no rule of this source depends on the time.
     """
     column = chunk.column
     cancels, matched = column("is_cancellation"), column("is_matched")

@@ -118,6 +118,11 @@ def check_snapshot(kind: Kind, path: Path, end: int, earlier: Path | None = None
         path: The snapshot's file.
         end: The end of the data, seconds since 1970 UTC.
         earlier: The snapshot before, with which missing values are compared; None if there is none.
+
+    Returns:
+        The number of rows, the faults and the warnings. A snapshot that lacks columns, or has no row, has
+            that
+            fault alone.
     """
     load_library()
     import great_expectations as gx

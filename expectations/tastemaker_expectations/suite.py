@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
 
 def between(measure: str, low: float | None = None, high: float | None = None) -> Expectation:
-    """Expect every value of a measure to lie in [low, high]; null passes.
+    """Return the expectation that every value of a measure lies in [low, high]; null passes.
 
     Args:
         measure: The name of the measure.
@@ -44,7 +44,12 @@ def between(measure: str, low: float | None = None, high: float | None = None) -
 
 
 def always(measure: str, value: bool) -> Expectation:
-    """Expect a measure to be `value` in every row."""
+    """Return the expectation that a measure has one value in every row; null passes.
+
+    Args:
+        measure: The name of the measure, which is boolean.
+        value: The value that every row has.
+    """
     from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
         ExpectColumnValuesToBeInSet,
     )
@@ -53,7 +58,7 @@ def always(measure: str, value: bool) -> Expectation:
 
 
 def present(measure: str) -> Expectation:
-    """Expect a measure to be null in no row."""
+    """Return the expectation that a measure is null in no row."""
     from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
         ExpectColumnValuesToNotBeNull,
     )
@@ -84,13 +89,26 @@ def length(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def seconds_since(times: pa.ChunkedArray, timestamp: datetime) -> pa.ChunkedArray:
-    """Return the seconds from a start to each time; null where it is null."""
+    """Return the seconds from a start to each time; null where it is null.
+
+    Args:
+        times: Timestamps in microseconds, UTC.
+        timestamp: The start, aware.
+
+    Returns:
+        float64 per time; below 0 for a time before the start.
+    """
     microseconds = pc.cast(pc.cast(times, pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
     return pc.divide(pc.subtract(microseconds, timestamp.timestamp() * 1e6), 1e6)
 
 
 def flag(chunk: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a boolean column, which the chunk may lack if it is false in all rows."""
+    """Return a boolean column, which the chunk may lack if it is false in all rows.
+
+    Args:
+        chunk: Landed rows.
+        name: The name of the column.
+    """
     if name in chunk.column_names:
         return chunk.column(name)
     return pa.chunked_array([pa.repeat(pa.scalar(False), len(chunk))])

@@ -24,7 +24,12 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """Return the measures of the checks."""
+    """Return the measures of the checks of users, each with a value per row.
+
+    Args:
+        chunk: Landed users; `user_id_was_seen` may be missing, and is then false in all rows.
+        now: Not used: no check of users depends on the time.
+    """
     return {
         **id_measures(chunk, "user_id"),
         "user_id_was_seen": flag(chunk, "user_id_was_seen"),

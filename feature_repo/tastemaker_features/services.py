@@ -19,6 +19,9 @@ def model_services(plugins: Iterable[Plugin], users: FeatureView, items: Feature
         users: The view of user features.
         items: The view of item features.
 
+    Returns:
+        One service per model, of its name, with the features that the model declares; there may be none.
+
     Raises:
         PluginError: A model declares a feature that does not exist; the message names it.
     """

@@ -13,7 +13,12 @@ from tastemaker.util.atomic_files import plain_path
 
 
 def snapshot_source(root: Path, kind: Kind) -> FileSource:
-    """Return the source of all user or item snapshots under `root`."""
+    """Return the source of all user or item snapshots in a folder.
+
+    Args:
+        root: The features folder of the home, which has a folder per kind.
+        kind: `users` or `items`.
+    """
     return FileSource(
         name=f"{kind}_snapshots",
         path=str(plain_path(root) / kind),  # Feast and DuckDB would take brackets for a pattern

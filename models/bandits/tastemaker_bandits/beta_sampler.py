@@ -28,7 +28,12 @@ _own = threading.local()
 
 
 class BetaSampler:
-    """The distributions Beta(a_i, b_i) of m arms, ready to be sampled."""
+    """The distributions Beta(a_i, b_i) of m arms, ready to be sampled.
+
+    Args:
+        a: float64[m], successes plus the prior's, above 0; copied.
+        b: float64[m], failures plus the prior's, above 0; copied.
+    """
 
     def __init__(self, a: Float64, b: Float64) -> None:
         self.a, self.b = a.copy(), b.copy()

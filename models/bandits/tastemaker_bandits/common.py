@@ -105,7 +105,15 @@ def harm(rewards: Float64) -> Float64:
 
 
 def step_of(times: Int64 | int, half_life_days: float) -> Int64:
-    """Return the number of whole steps of the half-life since 1970."""
+    """Return the number of whole steps, of 1/32 of the half-life each, since 1970.
+
+    Args:
+        times: Seconds since 1970 UTC, int64 of any shape or a number.
+        half_life_days: The half-life in days, above 0.
+
+    Returns:
+        int64 of the shape of the times, rounded down.
+    """
     return np.floor_divide(times, half_life_days * SECONDS_PER_DAY / STEPS).astype(np.int64)
 
 

@@ -40,7 +40,15 @@ class Environment:
     def regret(self, model: Recommender[Any], requests: int) -> Float64:
         """Return the cumulative regret: the expected reward of the best list less that of the list shown.
 
-        The model, fitted to nothing, learns from clicks; the world's coins depend on the seed alone.
+        Each list has as many places as `examination`. The world's coins depend on the seed alone.
+
+        Args:
+            model: A bandit that learns online; it is fitted to nothing, and then learns from the clicks, in
+                place.
+            requests: The number of requests to answer, each with its own context.
+
+        Returns:
+            float64[requests], in clicks: the regret of each request and all before it.
         """
         model.fit(self._nothing)
         rng = np.random.default_rng([self.seed, 1])
@@ -70,7 +78,13 @@ class Environment:
         return np.cumsum(lost)
 
     def rates(self, x: Float64, request: int) -> Float64:
-        """Return P(r = 1) of each arm at an examined position as of this request, float64[n, arms]."""
+        """Return P(r = 1) of each arm at an examined position as of this request, float64[n, arms].
+
+        Args:
+            x: float64[n, context_size], the users' contexts.
+            request: The number of the request, from 0; tastes are those of its period of `change_every`
+                requests.
+        """
         era = request // self.change_every if self.change_every else 0
         rng = np.random.default_rng([self.seed, 0, era])
         bases = self.base + self.base_spread * rng.normal(size=self.arms)

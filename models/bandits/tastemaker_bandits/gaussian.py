@@ -152,6 +152,14 @@ class GaussianBandit(Recommender[ConfigT]):
     def contexts(self, context: Float32 | None, n: int) -> Float64:
         """Return the contexts x with their intercept, float64[n, d].
 
+        d is `context_size`, and one more if there is an intercept, which comes first.
+
+        Args:
+            context: float32[n, context_size]; NaN counts as 0, and None as 0 throughout. Ignored if
+                `context_size`
+                is 0.
+            n: The number of requests or rows of feedback.
+
         Raises:
             PluginError: The requests' context has another width.
         """

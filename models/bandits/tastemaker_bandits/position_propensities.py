@@ -67,7 +67,13 @@ MAX_KEPT = 8
 
 
 class PositionIntegral:
-    """The integrand's common part for the items that may be shown and for lists of length k."""
+    """The integrand's common part for the items that may be shown and for lists of length k.
+
+    Args:
+        scores: the distributions of all items' scores.
+        allowed: int64[m], the items that may be shown, ascending.
+        k: the length of the lists.
+    """
 
     def __init__(self, scores: Scores, allowed: Int64, k: int) -> None:
         self._scores, self._circle = scores, circle(k)

@@ -58,7 +58,12 @@ class Panels(NamedTuple):
 
     @classmethod
     def between(cls, edges: Float64, nodes: PanelNodes) -> Self:
-        """Return the panels between ascending edges."""
+        """Return the panels between ascending edges.
+
+        Args:
+            edges: float64[panels + 1], the edges, ascending.
+            nodes: the nodes of each panel, on [-1, 1].
+        """
         halves = np.diff(edges) / 2
         x = (edges[:-1] + halves)[:, None] + halves[:, None] * nodes.points
         return cls(x, halves, edges, nodes)
@@ -187,7 +192,12 @@ class Normal(Scores):
 
 
 class LogOdds(Scores):
-    """The log-odds log θ / (1 - θ) of θ ~ Beta(a, b): smooth everywhere, however skewed θ is."""
+    """The log-odds log θ / (1 - θ) of θ ~ Beta(a, b): smooth everywhere, however skewed θ is.
+
+    Args:
+        a: float64[m], the first parameter of each item's Beta distribution, above 0; not copied.
+        b: float64[m], the second one, above 0; not copied.
+    """
 
     def __init__(self, a: Float64, b: Float64) -> None:
         super().__init__(

@@ -47,7 +47,12 @@ def best(scores: Float32, batch: Batch, k: int) -> Ranking:
 
 
 def allowed_items(batch: Batch, n_items: int) -> Bool | None:
-    """Return the items that each request may show, bool[n, n_items]; None if all may show all."""
+    """Return the items that each request may show, bool[n, n_items]; None if all may show all.
+
+    Args:
+        batch: n requests.
+        n_items: the size of the catalogue.
+    """
     if batch.available is None and batch.excluded is None and batch.candidates is None:
         return None
     flags = np.zeros((len(batch), n_items), np.float32)
@@ -56,7 +61,12 @@ def allowed_items(batch: Batch, n_items: int) -> Bool | None:
 
 
 def common_items(batch: Batch, n_items: int) -> Bool:
-    """Return the items that are available, bool[n_items], before each request's own rules."""
+    """Return the items that are available, bool[n_items], before each request's own rules.
+
+    Args:
+        batch: the requests; the array is their own `available` unless that is None.
+        n_items: the size of the catalogue.
+    """
     return np.ones(n_items, np.bool_) if batch.available is None else batch.available
 
 
@@ -103,7 +113,15 @@ def simulation_seeds(draws: int) -> UInt64:
 
 
 def only(scores: Float32 | Float64, allowed: Int64) -> Float64:
-    """Return a copy of the scores with -inf for the items that are not allowed."""
+    """Return a copy of the scores with -inf for the items that are not allowed.
+
+    Args:
+        scores: float[draws, n_items], not changed.
+        allowed: int64[m], the items that may be shown.
+
+    Returns:
+        float64[draws, n_items]
+    """
     kept = np.full(scores.shape, -np.inf)
     kept[:, allowed] = scores[:, allowed]
     return kept

@@ -55,7 +55,12 @@ def interactions(history: History, max_user_items: int, weights: Weights = "one"
 
 
 def event_weights(history: History, weights: Weights) -> Float32:
-    """Return float32[m]: the weight w of each pair's number of events."""
+    """Return float32[m]: the weight w of each pair's number of events.
+
+    Args:
+        history: m pairs of a user and an item.
+        weights: The weight of a pair with n events: `one` is 1, `log` is 1 + ln n.
+    """
     values = np.ones(len(history.items)) if weights == "one" else 1 + np.log(history.counts)
     return values.astype(np.float32)
 
@@ -117,13 +122,25 @@ def best_products(
 
 
 def with_past(vectors: Float32, liked: csr_array) -> Float32:
-    """Set the vectors of rows without likes to NaN, in place, and return them: popularity ranks for these."""
+    """Set the vectors of rows without likes to NaN, in place, and return them: popularity ranks for these.
+
+    Args:
+        vectors: float32[n, d], changed in place.
+        liked: CSR[n, n_items], the likes of each row.
+    """
     vectors[np.diff(liked.indptr) == 0] = np.nan
     return vectors
 
 
 def gram_rows(left: csr_array, right: csr_array) -> Iterator[tuple[slice, csr_array]]:
-    """Yield LᵀR a few rows at a time, as (rows, CSR[rows, n_items]), without holding the whole product."""
+    """Yield LᵀR a few rows at a time, as (rows, CSR[rows, n_items]), without holding the whole product.
+
+    The slices of rows ascend and cover all items; each has 256 rows, the last may have fewer.
+
+    Args:
+        left: CSR[n_users, n_items], L; its items are the rows of the product.
+        right: CSR[n_users, n_items], R; its items are the columns.
+    """
     columns = csr_array(left.T)
     for start in range(0, columns.shape[0], ROWS_AT_ONCE):
         rows = slice(start, min(start + ROWS_AT_ONCE, columns.shape[0]))
@@ -138,5 +155,10 @@ def for_implicit(matrix: csr_array) -> csr_matrix:
 
 
 def known(batch: Batch, n_users: int) -> Bool:
-    """Return bool[n]: the rows whose user training saw."""
+    """Return bool[n]: the rows whose user training saw.
+
+    Args:
+        batch: n requests.
+        n_users: The number of users in training, whose numbers are 0 to n_users - 1.
+    """
     return (batch.users >= 0) & (batch.users < n_users)

@@ -44,8 +44,18 @@ class _Tree(NamedTuple):
 def convert(text: str, n_features: int) -> bytes:
     """Convert LightGBM's text to an ONNX model of the trees' sum: x float64[m, f] -> scores float64[m, 1].
 
-    One operator, TreeEnsemble of ai.onnx.ml 5 (https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html).
-    The same text gives the same bytes.
+    One operator, TreeEnsemble of ai.onnx.ml 5
+    (https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html).
+
+    Args:
+        text: LightGBM's text form of the trees, as `train` of `trees` returns it.
+        n_features: How many columns the trees read: f.
+
+    Returns:
+        The serialized model; the same text gives the same bytes.
+
+    Raises:
+        ValueError: The trees split on categories, or take zeros for missing values.
     """
     from onnx import TensorProto, helper
 
@@ -71,6 +81,9 @@ def load(model: bytes, n_features: int, source: str) -> InferenceSession:
         n_features: How many columns the trees read.
         source: The name of the model's file, for the error message.
 
+    Returns:
+        A session on the processor, whose only input is x, float64[m, n_features].
+
     Raises:
         ArtifactError: The graph is damaged, or made for another number of columns.
     """
@@ -93,7 +106,12 @@ def load(model: bytes, n_features: int, source: str) -> InferenceSession:
 
 
 def score(session: InferenceSession, features: Float32) -> Float32:
-    """Return float32[m]: the trees' sum for each row of `features`, float32[m, f]."""
+    """Return float32[m]: the trees' sum for each row.
+
+    Args:
+        session: A session that `load` opened, for f columns.
+        features: float32[m, f], NaN where a value is missing; converted to float64 in blocks of 65,536 rows.
+    """
     scores = np.empty(len(features), np.float32)
     for start in range(0, len(features), BLOCK):
         rows = features[start : start + BLOCK].astype(np.float64)

@@ -15,12 +15,28 @@ Retrievers = dict[str, Recommender[Any]]
 
 
 def fitted(names: Iterable[str], data: TrainingData) -> Retrievers:
-    """Fit each named plugin with its default hyperparameters. Raises PluginError for a missing one."""
+    """Fit each named plugin with its default hyperparameters.
+
+    Args:
+        names: Names of installed models.
+        data: The training window that each of them is fitted to.
+
+    Returns:
+        The fitted models by name, in the order of the names.
+
+    Raises:
+        PluginError: No such model is installed, or it is broken.
+    """
     return {name: _find(name)().fit(data) for name in names}
 
 
 def save(retrievers: Retrievers, folder: Path) -> None:
-    """Write one subfolder per retriever: its own artifact, and its config as JSON."""
+    """Write one subfolder per retriever: its own artifact, and its config as JSON.
+
+    Args:
+        retrievers: Fitted models by name, which is also the subfolder's.
+        folder: Where the subfolders are made; it is made if it is missing, and has none of them yet.
+    """
     for name, retriever in retrievers.items():
         (folder / name).mkdir(parents=True)
         retriever.save(folder / name)
@@ -28,7 +44,19 @@ def save(retrievers: Retrievers, folder: Path) -> None:
 
 
 def load(names: Iterable[str], folder: Path) -> Retrievers:
-    """Read what `save` wrote. Raises ArtifactError for a config that is missing or malformed."""
+    """Read what `save` wrote.
+
+    Args:
+        names: The names of the retrievers that were saved.
+        folder: The folder that `save` wrote to.
+
+    Returns:
+        The fitted models by name, in the order of the names.
+
+    Raises:
+        ArtifactError: A config or a file of a model is missing or malformed.
+        PluginError: No such model is installed, or it is broken.
+    """
     return {name: _load(name, folder / name) for name in names}
 
 

@@ -115,7 +115,18 @@ class Ensemble:
 
     @classmethod
     def of(cls, text: str, n_features: int) -> Self:
-        """Convert LightGBM's text."""
+        """Convert LightGBM's text to an ensemble that has both forms.
+
+        Args:
+            text: LightGBM's text, as `train` returns it.
+            n_features: How many columns the trees read.
+
+        Returns:
+            A new ensemble.
+
+        Raises:
+            ValueError: The trees split on categories, or take zeros for missing values.
+        """
         return cls(text, onnx_export.convert(text, n_features), n_features)
 
     def score(self, features: Float32) -> Float32:
@@ -135,7 +146,12 @@ class Ensemble:
 
 
 def save(ensemble: Ensemble | None, folder: Path) -> None:
-    """Write trees.txt and model.onnx; without trees only the text, which says so."""
+    """Write trees.txt and model.onnx; without trees only the text, which says so.
+
+    Args:
+        ensemble: The fitted trees; None if the training window held no labels.
+        folder: An existing folder.
+    """
     (folder / TEXT).write_text(NO_TREES if ensemble is None else ensemble.text, "utf-8")
     if ensemble is not None:
         (folder / MODEL).write_bytes(ensemble.model)
