@@ -159,7 +159,7 @@ def identify(
         "model": plugin.name,
         "config": config.model_dump(mode="json"),
         "data": split.data_hash,
-        "moments": [learned.start, learned.cut, split.cut, split.end],
+        "times": [learned.start, learned.cut, split.cut, split.end],
         "features": split.train.features is not None,
         "rng": learned.train.rng.bit_generator.state,
         "code": code_digest(plugin.recommender),

@@ -1,6 +1,6 @@
 """Version of the evaluation code, which decides whether a stored backtest is still valid."""
 
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Part of every backtest's id. Raise it by one when the same data, model and config give other figures.
 
 That is the case when training data, splits or features are made from events in another way, when lists are

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from support.feature_lakes import DAY, FIRST, N_ITEMS, N_USERS, filled, user_id
 from support.request_logs import fill, request
 from tastemaker.data.lake import Lake
+from tastemaker.data.tables import EVENTS, HISTORY, ITEM_CHANGES
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.dataset.split import Split
 from tastemaker.evaluation import backtest
@@ -83,6 +85,17 @@ PROBLEMS = {
             "split": {"test_days": 10},
         }
     ),
+    "one item too many": ProblemSpec.model_validate(
+        {
+            "name": "golden",
+            "placement": {"k": 5},
+            "objectives": [
+                {"name": "sales", "events": {"purchase": {"by_value": True}, "view": {"weight": -60}}},
+            ],
+            "split": {"test_days": 10},
+            "candidates": {"blocked_items": [f"item {n}" for n in range(5, N_ITEMS)]},
+        }
+    ),
 }
 """Together, they use each rule of a problem by which data are chosen or rewarded."""
 
@@ -93,8 +106,8 @@ Figures = dict[str, dict[str, dict[str, list[float]]]]
 class Probe(Recommender[Config]):
     """s_ui = (Σ_f w_f f_u · (l_i + Σ_f f_i)) mod p over all features: it fails where any of them changes.
 
-    l_i sums the item's category and its logged impressions: users, positions, rewards and propensities. All
-    is computed in whole numbers, because processors round sums of fractions differently.
+    l_i sums the item's category, title and price and its logged impressions: users, positions, rewards and
+    propensities. All is computed in whole numbers, because processors round sums of fractions differently.
     """
 
     name = "probe"
@@ -111,7 +124,8 @@ class Probe(Recommender[Config]):
         assert data.feedback is not None
         shown = data.feedback
         seen = _whole(shown.rewards + shown.propensities) + shown.positions
-        self.logged = data.items.categories.codes.astype(np.int64)
+        titles = np.array([len(title) for title in data.items.titles])
+        self.logged = data.items.categories.codes + titles + _whole(data.items.numbers("price"))
         np.add.at(self.logged, shown.items, seen * (1 + shown.users % 7))
         return self
 
@@ -137,6 +151,8 @@ def measured() -> Figures:
         folder = Path(name)
         lake, root = filled(folder / "lake"), folder / "features"
         _log(lake, folder)
+        _show_without_sale(lake)
+        _report_changes(lake)
         bare = Dataset.load(lake, PROBLEMS["all items"])
         write_snapshots(lake, root, weekly_cuts(int(bare.events.times[0]), bare.end, most=4))
         return {name: _by_model(lake, root, problem) for name, problem in PROBLEMS.items()}
@@ -158,6 +174,42 @@ def _log(lake: Lake, folder: Path) -> None:
         ],
     )
     drain(folder, lake)
+
+
+def _show_without_sale(lake: Lake) -> None:
+    """Add an item that three users viewed and none bought: where views count below 0 it is only disliked."""
+    day = FIRST // DAY - 1
+    rows = [
+        {
+            "event_id": f"a view, {n}",
+            "user_id": user_id(n),
+            "item_id": f"item {N_ITEMS}",
+            "event_type": "view",
+            "value": 1.0,
+            "occurred_at": (day * DAY + n) * 1_000_000,
+            "request_id": None,
+            "position": None,
+        }
+        for n in range(3)
+    ]
+    lake.write_day("events", np.datetime64(day, "D").item(), pa.Table.from_pylist(rows, EVENTS))
+
+
+def _report_changes(lake: Lake) -> None:
+    """Change title, category and price of ten items twice before the test period and once in it."""
+    rows = [
+        {
+            "item_id": f"item {n}",
+            "received_at": (FIRST + day * DAY) * 1_000_000,
+            "title": "t" * (n + day),
+            "category": f"category {(n + day) % 7}",
+            "price": 0.25 * (n + day),
+            "available": True,
+        }
+        for n in range(10)
+        for day in (20, 45, 55)
+    ]
+    lake.write(HISTORY, pa.Table.from_pylist(rows, ITEM_CHANGES))
 
 
 def _by_model(lake: Lake, root: Path, problem: ProblemSpec) -> dict[str, dict[str, list[float]]]:
