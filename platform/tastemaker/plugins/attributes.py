@@ -85,6 +85,10 @@ class Attributes:
             ids: n ids.
             columns: Each n texts or n numbers.
 
+        Returns:
+            Attributes of n entries in the order of `ids`, with the columns in the order in which they are
+            given.
+
         Raises:
             PluginError: A column has another length.
         """

@@ -100,6 +100,9 @@ def get(name: str, entries: Iterable[EntryPoint] | None = None) -> Plugin:
         name: The model's name.
         entries: The entry points; those of the installed distributions if None.
 
+    Returns:
+        The model's class, and the distribution that it comes from.
+
     Raises:
         PluginError: No such model is installed, or it is broken; the message lists what is installed, or says
             why.

@@ -73,7 +73,14 @@ def plugin_error(error: BaseException, model: str, kind: type, doing: str, **giv
 
 
 def describe_error(error: BaseException, **given: object) -> str:
-    """Return in one line what went wrong, and where; `given` as in `plugin_error`."""
+    """Return in one line what went wrong, and where.
+
+    The place is the innermost line of the model's own code; the line has none if no such code was reached.
+
+    Args:
+        error: What the model raised.
+        given: The inputs by name: an array that the model tried to write to is named as a part of one.
+    """
     place = _place(error.__traceback__)
     at = "" if place is None else f" ({place})"
     if not is_write_to_read_only(error):

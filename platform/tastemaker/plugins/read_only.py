@@ -104,9 +104,12 @@ def untouched(value: object, model: str, doing: str) -> Iterator[None]:
     """Restore arrays that change within the block, and raise an error that names them.
 
     Args:
-        value: What holds the arrays, as in `arrays_in`.
+        value: What holds the arrays, as in `arrays_in`. Arrays of Python objects are not looked at.
         model: The model's name, for the message.
         doing: The operation, for the message.
+
+    Yields:
+        None. If the block raises, the arrays are restored, and its own error passes.
 
     Raises:
         PluginError: An array changed within the block.

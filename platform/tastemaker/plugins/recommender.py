@@ -110,6 +110,10 @@ class Recommender(ABC, Generic[ConfigT]):
     def __init__(self, config: ConfigT | None = None, **hyperparameters: Any) -> None:
         """Create an unfitted model from a config, or from the config's fields: `Trending(half_life_days=7)`.
 
+        Args:
+            config: An instance of `config_type`; None to make one from `hyperparameters`.
+            hyperparameters: Values of fields of `config_type`; a field that is left out has its default.
+
         Raises:
             PluginError: Both were given.
         """

@@ -12,12 +12,15 @@ from tastemaker.plugins.read_only import arrays_in
 
 
 def require_same(one: Ranking, other: Ranking, what: str) -> None:
-    """Raise CheckFailed unless two rankings are the same, with the tolerance of `ranking_diff`.
+    """Compare two rankings of the same requests, with the tolerance of `ranking_diff`.
 
     Args:
         one: A ranking.
         other: The ranking to compare it with.
         what: What is compared, in words, for the message.
+
+    Raises:
+        CheckFailed: They differ; the message says in what and where.
     """
     if (said := difference(one, other)) is not None:
         raise CheckFailed(f"{what}: {said}")
@@ -29,12 +32,15 @@ def copies(value: object) -> dict[str, NDArray[np.generic]]:
 
 
 def require_untouched(value: object, before: dict[str, NDArray[np.generic]], what: str) -> None:
-    """Raise CheckFailed if arrays in a value have changed; the message names them.
+    """Compare the arrays in a value with their copies from before a call.
 
     Args:
-        value: The value.
-        before: The `copies` of its arrays.
+        value: What was passed to the model's method: an array, a CSR matrix or a dataclass that holds some.
+        before: The `copies` of its arrays, taken before the call.
         what: The method that must not write to them, for the message.
+
+    Raises:
+        CheckFailed: Arrays have changed; the message names them.
     """
     now = arrays_in(value)
     changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
