@@ -52,7 +52,19 @@ class SelfContainedImage(Image):  # type: ignore[misc]
     lock_python_packages: bool = False  # locking asks a package index; the versions are pinned below
 
     def freeze(self, bento_fs: Path, envs: Any, platform_: str | None = None) -> Any:
-        """Pack the model into the Bento. `bentoml build` calls this once it has copied the build context."""
+        """Pack the model into the Bento. `bentoml build` calls this once it has copied the build context.
+
+        Args:
+            bento_fs: The folder of the Bento that is being built; the content of its `src` is replaced.
+            envs: The environment variables of the Bento, which are passed on to BentoML.
+            platform_: The platform of the build, which is passed on to BentoML; None if the build names none.
+
+        Returns:
+            BentoML's description of the image, with the requirements of the model.
+
+        Raises:
+            BentoMLException: The model or its version can't be packed; the message says why.
+        """
         try:
             self.python_packages(*pack(self.model, Path(bento_fs) / "src"))
         except TastemakerError as error:
@@ -61,7 +73,18 @@ class SelfContainedImage(Image):  # type: ignore[misc]
 
 
 def pack(model: str, source: Path) -> list[str]:
-    """Make `source` hold what serves the model; returns the requirements. Raises TastemakerError."""
+    """Replace what is in a folder by what serves a model, and return what that needs from the package index.
+
+    Args:
+        model: The model's name. Its pinned or deployed version is packed, else its newest.
+        source: An existing folder, which is emptied first.
+
+    Returns:
+        The requirements at the versions that are installed here, such as `numpy==2.0.0`, sorted.
+
+    Raises:
+        TastemakerError: The model is not installed or is broken, or it has no sound version.
+    """
     from tastemaker.registry.artifact import SERVING, export_version
     from tastemaker.serving.runtime.version_selection import version_folder
     from tastemaker.settings import load_settings

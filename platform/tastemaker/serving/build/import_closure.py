@@ -133,7 +133,15 @@ def _parents(name: str) -> list[str]:
 
 
 def imported_from(package: str, folder: Path) -> set[str]:
-    """Return the modules of a package that the files below a folder name in imports, dotted."""
+    """Return the modules of a package that the files below a folder name in imports, dotted.
+
+    Args:
+        package: The name of the package, without dots.
+        folder: The folder whose `.py` files are parsed, those of its subfolders too.
+
+    Returns:
+        Names as they are written: of `from a.b import c` it is `a.b`, whether or not `c` is a module.
+    """
     found: set[str] = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

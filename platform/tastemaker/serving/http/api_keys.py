@@ -173,7 +173,18 @@ def _require_finite(**limits: float | None) -> None:
 
 
 def revoke(keys: list[Key], name: str) -> list[Key]:
-    """Revoke the key of that id, or all keys of that name."""
+    """Revoke the active key of that id, or all active keys of that name.
+
+    Args:
+        keys: All keys; the revoked ones are replaced in place.
+        name: The id of a key, or the name that one or more keys have.
+
+    Returns:
+        The keys that are revoked now, in their order in `keys`.
+
+    Raises:
+        TastemakerError: No active key has that id or name.
+    """
     revoked = [msgspec.structs.replace(key, revoked_at=time.time()) for key in _alive(keys, name)]
     for key in revoked:
         keys[[one.id for one in keys].index(key.id)] = key

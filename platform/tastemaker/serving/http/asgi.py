@@ -48,7 +48,14 @@ class Gone(Exception):
 
 
 async def read_json(headers: Headers, receive: Receive) -> bytes:
-    """Return the whole body.
+    """Return the whole body of a request.
+
+    Args:
+        headers: The request's, with names in lower case.
+        receive: Of ASGI; nothing of the body has been received from it.
+
+    Returns:
+        At most MAX_BODY_BYTES bytes, not parsed.
 
     Raises:
         HTTPError: 415 if it is not JSON, 413 if it is too long, 408 if it is late, 503 if too many bodies are

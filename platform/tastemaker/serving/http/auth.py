@@ -79,7 +79,15 @@ class Authenticator:
         self._is_controlled = is_controlled
 
     def check_host(self, headers: Headers, scope: Scope) -> None:
-        """Raise HTTPError, 400 or 421, while there is no key and Host is not a name of this service."""
+        """Check the header Host while there is no key, and look for changes of the key file once a second.
+
+        Args:
+            headers: The request's, with names in lower case.
+            scope: Of ASGI, which has repeated headers and the address that was called.
+
+        Raises:
+            HTTPError: 400 or 421, while there is no key and Host is not a name of this service.
+        """
         if self._path is not None and (now := time.monotonic()) >= self._next_poll:
             self._next_poll = now + KEY_FILE_POLL_SECONDS
             self._poll(self._path)

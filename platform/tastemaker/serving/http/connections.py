@@ -59,7 +59,11 @@ _journal = RequestLogger()
 def bound(most: int, count: Callable[[int, float], None] = lambda status, seconds: None) -> None:
     """Bound the connections of the uvicorn server that this process becomes.
 
-    `count` gets the status of what is refused here, and the seconds since the connection waited for it.
+    Args:
+        most: The most connections that may be open at once. It is lowered to what the process's limit of file
+            descriptors leaves.
+        count: Called with the status of each request that is refused here, before it is read, and the seconds
+            since the connection began to wait for it.
     """
     protocols: dict[str, Any] = vars(uvicorn.config)["HTTP_PROTOCOLS"]  # where uvicorn looks it up
     protocols["auto"] = partial(Connection, most=min(most, max(1, _files() - OWN_FILES)), count=count)
@@ -83,7 +87,14 @@ class Connection(HttpToolsProtocol):
     """
 
     def __init__(self, *given: Any, most: int, count: Callable[[int, float], None], **more: Any) -> None:
-        """Allow at most `most` connections of this server at once; for `count`, see `bound`."""
+        """Take over a connection from uvicorn.
+
+        Args:
+            given: Arguments of uvicorn's protocol.
+            most: The most connections of this server that may be open at once.
+            count: Called with the status and the seconds of what is refused here, as in `bound`.
+            more: Named arguments of uvicorn's protocol.
+        """
         super().__init__(*given, **more)
         self.ws_protocol_class = None  # nothing here speaks WebSocket, and its handshake would be unbounded
         if isinstance(self.app, ProxyHeadersMiddleware):  # who calls through a proxy is known by a key

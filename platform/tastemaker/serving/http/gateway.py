@@ -142,7 +142,13 @@ class Gateway(Generic[Loaded]):
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 404: the application behind a gateway with no other."""
+    """Answer 404: the application behind a gateway with no other.
+
+    Args:
+        scope: Of ASGI; only a request of HTTP is answered.
+        receive: Of ASGI; the body is not read.
+        send: Of ASGI; gets the problem document.
+    """
     if scope["type"] == "http":
         request_id = new_request_id()
         missing = HTTPError(HTTPStatus.NOT_FOUND, "there is no page at this path")

@@ -49,7 +49,12 @@ _LARGEST_SHOWN = 1e12
 
 
 def html(process: ServingProcess[Worker], routes: tuple[AnyRoute, ...]) -> bytes:
-    """Return the page as it is now, UTF-8; `routes` are the endpoints that it describes."""
+    """Return the page as it is now, as HTML in UTF-8.
+
+    Args:
+        process: The process whose version and health are shown; the page says so if no version is loaded.
+        routes: The endpoints that the page describes.
+    """
     try:
         ready = process.worker.ready()
     except HTTPError as refusal:
@@ -88,7 +93,12 @@ def _health(ready: Ready) -> Markup:
 
 
 def links(known: Mapping[str, str], paths: Mapping[str, str]) -> Markup:
-    """Return facts about the process, with links to its own paths and the version of the platform."""
+    """Return facts about the process, with links to its own paths and the version of the platform.
+
+    Args:
+        known: What each fact is called -> its text, in the order in which they are shown.
+        paths: What each link is called -> the path of this service that it leads to, shown after the facts.
+    """
     linked = {what: Markup('<a href="{}">{}</a>').format(path, path) for what, path in paths.items()}
     return facts(dict(known) | linked | {"Tastemaker": __version__})
 

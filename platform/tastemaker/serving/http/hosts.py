@@ -28,7 +28,17 @@ class Hosts:
         self._is_ours = lru_cache(_REMEMBERED)(lambda host, address: _is_ours(host, address, known))
 
     def check(self, headers: Headers, scope: Scope) -> None:
-        """Raise HTTPError: 400 unless there is one valid `Host`, 421 if it is not a name of this service."""
+        """Check that a request names this service in its header Host.
+
+        A request of HTTP/1.0 need not have the header.
+
+        Args:
+            headers: The request's, with names in lower case.
+            scope: Of ASGI, which has repeated headers and the address that was called.
+
+        Raises:
+            HTTPError: 400 unless there is one valid Host, 421 if it is not a name of this service.
+        """
         host = headers.get(b"host")
         server = scope.get("server")
         if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:

@@ -141,7 +141,12 @@ SERVICE = Interface("Recommendations of a model, and the feedback on them.", "/"
 
 @cache
 def document(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> bytes:
-    """Return the document as JSON."""
+    """Return the OpenAPI document as JSON in UTF-8, made once for the same routes and interface.
+
+    Args:
+        routes: The endpoints.
+        interface: What the application that has them says of itself.
+    """
     return msgspec.json.encode(describe(routes, interface))
 
 

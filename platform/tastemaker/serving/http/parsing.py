@@ -66,7 +66,15 @@ class QueryReader(Generic[T]):
 
 
 def read_id(field: str, value: str) -> str:
-    """Return a valid id from a path. Raises HTTPError (400)."""
+    """Return an id from a path if it is valid.
+
+    Args:
+        field: The name of the id, for the problem document.
+        value: The id, decoded from the path.
+
+    Raises:
+        HTTPError: 400 if it has more than MAX_ID_BYTES bytes or holds a NUL character.
+    """
     check_text(field, value)
     if len(value) > MAX_ID_BYTES:
         detail = f"{field} has {len(value)} characters, at most {MAX_ID_BYTES} are allowed"

@@ -75,6 +75,13 @@ class PendingRequest:
     __slots__ = ("ask", "future", "since", "taken")
 
     def __init__(self, ask: InferenceRequest, future: asyncio.Future[InferenceResult], since: float) -> None:
+        """Begin to wait.
+
+        Args:
+            ask: What is answered.
+            future: Gets the answer; of the event loop that the request came in.
+            since: When the request arrived, `time.monotonic`; its deadline is counted from then.
+        """
         self.ask, self.future, self.since = ask, future, since
         self.taken = False
         """Whether the model's thread took it."""
@@ -273,7 +280,14 @@ class Batcher:
         return StaticFallback(self.model, ids)
 
     def deliver(self, batch: Sequence[PendingRequest], served: Sequence[InferenceResult] | None) -> None:
-        """Pass on the thread's answers; `served` is None if calling the predictor failed."""
+        """Pass on the answers of the model's thread.
+
+        Requests that were answered meanwhile, at their deadline, keep those answers.
+
+        Args:
+            batch: The requests that the thread took.
+            served: Their answers, in the same order; None if the call of the predictor failed.
+        """
         self.breaker.record_success()
         if self._open:
             self._open = False

@@ -15,6 +15,16 @@ class CircuitBreaker:
     def __init__(
         self, *, failures: int = 3, open_seconds: float = 1.0, longest_seconds: float = 60.0
     ) -> None:
+        """Create a closed circuit breaker.
+
+        Args:
+            failures: How many failures in a row open it, at least 1.
+            open_seconds: How long it is open at first, above 0; doubled by each probe that fails.
+            longest_seconds: The longest that it is open, at least `open_seconds`.
+
+        Raises:
+            TastemakerError: One of them is out of range.
+        """
         if failures < 1 or not 0 < open_seconds <= longest_seconds:
             raise TastemakerError(
                 f"a circuit breaker has failures = {failures} and open_seconds = {open_seconds}; it needs "

@@ -109,7 +109,13 @@ class Explainer:
 
 
 def explanation(record: Record, loaded: LoadedVersion | None) -> Explanation:
-    """Return the reasons for every item of an answer; few where the version was deleted (None)."""
+    """Return the reasons for every item of an answer, in the order of its items.
+
+    Args:
+        record: The answer as it was logged.
+        loaded: The version that gave it; None if it was deleted: then only what the record holds is
+            explained.
+    """
     if loaded is None:
         items = [
             Explained(item.item_id, [*_filled(record, place), GONE])

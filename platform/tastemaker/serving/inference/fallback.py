@@ -26,7 +26,12 @@ class AllowedItems(NamedTuple):
 
     @classmethod
     def of(cls, batch: Batch, row: int) -> AllowedItems:
-        """Return the rules of one row of a batch."""
+        """Return what one request of a batch may be shown.
+
+        Args:
+            batch: Requests, with what each excludes and names as candidates.
+            row: The number of the request in the batch.
+        """
         excluded: Collection[int] = ()
         if batch.excluded is not None:
             start, stop = batch.excluded.indptr[row : row + 2]

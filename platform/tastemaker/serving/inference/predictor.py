@@ -108,8 +108,8 @@ class StaticFallback(NamedTuple):
 
         Args:
             ask: The request.
-            version: The id of the version that did not answer.
-            reason: Why, one of `fallback.FALLBACKS`.
+            version: The id of the version that did not answer, or `none`.
+            reason: Why, one of `fallback_reasons.FALLBACKS` or NO_SERVICE.
             but_not: Further items that may not be shown.
         """
         request = ask.request
@@ -155,7 +155,12 @@ class Predictor:
         """Lengths of lists that were asked for, at most MAX_WARM; shared with later states of the model."""
 
     def with_model(self, model: Recommender[Any], name: str) -> Predictor:
-        """Return a predictor of the same version after online learning; `name` is the state's."""
+        """Return a predictor of the same version, with its model after online learning.
+
+        Args:
+            model: The model in the state that was learned. It must not change any more.
+            name: The name of that state, which becomes `learned`.
+        """
         other = copy(self)
         other._recommender, other.learned = model, name
         other.pipeline = self.pipeline.with_model(model)
@@ -190,7 +195,13 @@ class Predictor:
         return self.pipeline.failures.trouble
 
     def batch(self, ask: InferenceRequest, features: Mapping[str, float | None] | None) -> Batch:
-        """Return the batch of one request, given the user's features by name."""
+        """Return one request as a batch of one row, as the model receives it.
+
+        Args:
+            ask: The request.
+            features: The user's features by name, such as those in a log record. One that is missing or None
+                is NaN in the batch, as all are if this is None.
+        """
         names = self._feature_names
         values = [math.nan if (value := (features or {}).get(name)) is None else value for name in names]
         table = FeatureTable(names, np.array([values], np.float32)) if names else None
@@ -199,7 +210,9 @@ class Predictor:
     def fall_back(self, ask: InferenceRequest, reason: str) -> InferenceResult:
         """Return the answer without the model. Any thread may call it.
 
-        `reason`: why the model is not asked, one of `fallback.FALLBACKS`.
+        Args:
+            ask: The request.
+            reason: Why the model is not asked, one of `fallback_reasons.FALLBACKS`.
         """
         batch = self._batch([ask], None, reads=False)
         fill_gap = partial(self._filled, reason=reason)
@@ -211,6 +224,10 @@ class Predictor:
 
         Lists of each length that was asked for are made: a bandit's state has sums to compute for each.
         Raises what the model raises.
+
+        Args:
+            request_id: 32 hexadecimal digits; the last 16 seed the lists.
+            now: The time of the requests, seconds since 1970 UTC.
         """
         for k in tuple(self._lengths) or (Request(_UNKNOWN_ID).k,):
             ask = InferenceRequest(Request(_UNKNOWN_ID, k), request_id, float(now))

@@ -84,9 +84,18 @@ class UserFeatures:
         count: Callable[[Outcome, int], None] = lambda outcome, n: None,
         count_values: Callable[[Float32], None] = lambda values: None,
     ) -> None:
-        """Wait for the store for at most `seconds`; remember `size` users, each for `fresh_seconds`.
+        """Remember no user yet, and start the thread that reads.
 
-        `count` is called with an outcome and the number of users, `count_values` with what was in time.
+        Args:
+            reader: Reads the store, in that thread only.
+            names: The user features that the model declares, in the order of the columns.
+            seconds: The longest time that a request waits for the store.
+            fresh_seconds: How long a user's features are answered from memory at most, and at least 1 -
+                SPREAD of it.
+            size: The most users that are remembered.
+            count: Called with an outcome and the number of users whose features were read so.
+            count_values: Called with float32[m, len(names)], the values of a batch that were in time for the
+                model.
         """
         self.names = names
         self._reader, self._count, self._count_values = reader, count, count_values

@@ -59,7 +59,15 @@ class Answers(Protocol):
     """A model, or something that answers batches in place of one."""
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """Return the k best allowed items of each row."""
+        """Return the k best allowed items of each row.
+
+        Args:
+            batch: n requests. Its arrays are read-only.
+            k: The length of the lists.
+
+        Returns:
+            n rows of k items, best first, padded at the end.
+        """
 
 
 def open_retriever(loaded: LoadedVersion) -> Answers:
@@ -190,6 +198,13 @@ class Nearest:
         """Return the best of what the index finds for each row.
 
         The model itself ranks large batches, and where candidates or filters leave little.
+
+        Args:
+            batch: n requests. Its arrays are read-only.
+            k: The length of the lists.
+
+        Returns:
+            n rows of k items, best first, padded at the end.
         """
         fetch = k + _SPARE + _most_excluded(batch)
         exact = len(batch) >= self.exact_from or batch.candidates is not None

@@ -44,6 +44,12 @@ class ColdStart:
     """The new items at one time. Building it takes one search by content per item: not within a request."""
 
     def __init__(self, snapshot: Snapshot, items: Iterable[NewItem]) -> None:
+        """Look for the items of the catalogue that are like each new item.
+
+        Args:
+            snapshot: The version's, whose catalogue is searched.
+            items: The new items that may be drawn, in any order.
+        """
         ordered = sorted(items)
         self.ids = [item.item_id for item in ordered]
         self._places = {item_id: place for place, item_id in enumerate(self.ids)}

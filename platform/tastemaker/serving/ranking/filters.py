@@ -23,11 +23,25 @@ class Filters:
     """The filters of one version."""
 
     def __init__(self, snapshot: Snapshot, overlay: CatalogOverrides) -> None:
+        """Begin with what the snapshot allows.
+
+        Args:
+            snapshot: The version's, with the availability of items at its time.
+            overlay: What callers changed since: items that are sold out, and items that users block.
+        """
         self._snapshot, self._overlay = snapshot, overlay
         self._made: tuple[int, Bool | None] = (0, snapshot.available)
 
     def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
-        """Return the batch without what was excluded since the training; row i is for `user_ids[i]`."""
+        """Return the batch without what was excluded since the training.
+
+        Args:
+            batch: n requests; not changed.
+            user_ids: n ids, that of row i at place i.
+
+        Returns:
+            The batch itself where nothing further is excluded, else a copy with other filters.
+        """
         self._overlay.refresh()
         blocked = self._overlay.blocked(user_ids)
         available = self.available

@@ -158,11 +158,25 @@ class Pipeline:
         return self._run(self.STAGES, ranked)
 
     def rank_without_model(self, batch: Batch, requests: Sequence[Request], fill_gap: FillGap) -> RankedBatch:
-        """Run the stages that do not call the plugin; arguments as in `rank`. Any thread may call it."""
+        """Run the stages that do not call the plugin. Any thread may call it.
+
+        Args:
+            batch: What the requests are in numbers, n rows.
+            requests: n requests, which agree in `k`.
+            fill_gap: Makes each list: it is called without a row of the model.
+
+        Returns:
+            The batch with its n lists.
+        """
         return self._run(self.STAGES_WITHOUT_MODEL, RankedBatch(requests, batch, fill_gap, 0.0))
 
     def warm_up(self, batch: Batch, requests: Sequence[Request]) -> None:
-        """Run the stages up to the model's list. Raises what the model raises."""
+        """Run the stages up to the model's list, and discard it. Raises what the model raises.
+
+        Args:
+            batch: What the requests are in numbers, n rows.
+            requests: n requests, which agree in `k` and in `diversity`.
+        """
         ranked = RankedBatch(requests, batch, _fill_no_gap, self.mmr_lambda(requests[0]))
         self._run(self.STAGES_OF_WARM_UP, ranked)
 
@@ -188,7 +202,12 @@ class Pipeline:
         return None if self._since is None else self._since.events(user_ids)
 
     def hidden(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
-        """Return the items, known to the version or not, that the user's recent feedback rules out."""
+        """Return the items, known to the version or not, that the user's recent feedback rules out.
+
+        Args:
+            user_id: The user, by the id that is stored.
+            item_ids: The items to choose from.
+        """
         return set() if self._since is None else self._since.hidden(user_id, item_ids)
 
     @property
@@ -197,7 +216,17 @@ class Pipeline:
         return self._settings.new_items and len(self._known_new()) > 0
 
     def similar(self, item_id: str, k: int) -> list[tuple[str, float]] | None:
-        """Return the k items most similar to one, by id, that may be shown; None for an unknown item."""
+        """Return the items most similar to one that may be shown, by id, with their similarities.
+
+        Args:
+            item_id: The item, in the form of the tables' ids. The version need not know it, if callers sent
+                it.
+            k: The most items to return.
+
+        Returns:
+            Most similar first; empty where no similar item is known. None for an item that neither the
+            version knows nor callers sent.
+        """
         self.overlay.refresh()
         number = int(self._snapshot.item_ids.lookup([item_id])[0])
         alike: list[Alike] = similar(self._snapshot, number) if number >= 0 else []

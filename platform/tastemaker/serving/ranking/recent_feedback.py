@@ -188,7 +188,12 @@ class RecentFeedback:
             return self._index.of(user_ids)
 
     def had(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
-        """Return the items that the user did anything with: all that is known without a version."""
+        """Return the items that the user did anything with: all that is known without a version.
+
+        Args:
+            user_id: The user, by the id that is stored.
+            item_ids: The items to choose from.
+        """
         found = self.of([user_id])
         touched = set() if found is None else set(found.items.tolist())
         return {item_id for item_id in item_ids if hash(item_id) in touched}
@@ -278,7 +283,13 @@ class SinceTraining:
     """What users did since a version was trained, in its own numbers and rewards."""
 
     def __init__(self, recent: RecentFeedback, snapshot: Snapshot, problem: Mapping[str, Any]) -> None:
-        """Use the rewards of `problem`, the version's problem file as plain JSON."""
+        """Prepare to count events by the rewards of a version.
+
+        Args:
+            recent: The events of all users.
+            snapshot: The version's, which has its item numbers, and whether items are shown again.
+            problem: The version's problem file as plain JSON, which has the rewards.
+        """
         self._recent, self._snapshot, self._worth = recent, snapshot, event_worth(problem)
         self._weights = np.zeros((0, 2))
         self._hashes: tuple[Int64, Int64] | None = None
@@ -294,7 +305,12 @@ class SinceTraining:
         return Events(rows, items[known].astype(np.int32), rewards, found.times[known])
 
     def hidden(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
-        """Return the items, known to the version or not, that must not be shown to the user."""
+        """Return the items, known to the version or not, that must not be shown to the user.
+
+        Args:
+            user_id: The user, by the id that is stored.
+            item_ids: The items to choose from.
+        """
         found = self._counted([user_id])
         if found is None:
             return set()

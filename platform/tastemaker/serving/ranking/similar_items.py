@@ -22,7 +22,13 @@ class Alike(NamedTuple):
 def similar(snapshot: Snapshot, item: int) -> list[Alike]:
     """Return the items similar to a known one, most similar first, sold out items included.
 
-    By co-occurrence; by content, which has another scale, only where that finds none.
+    Args:
+        snapshot: The known items.
+        item: The number of the item in the catalogue.
+
+    Returns:
+        The items that occur with it; those alike in content, at most N_ALIKE and on another scale, only where
+        there is none of these. Empty if there are neither.
     """
     return list(_co_occurring(snapshot, item)) or by_content(snapshot, _listed(snapshot, item), but_not=item)
 

@@ -59,6 +59,9 @@ def open_parts(settings: Settings, place: WorkerPlace, endpoints: Mapping[str, I
         settings: Say where.
         place: The process's.
         endpoints: The paths' templates, and the statuses that each may answer with.
+
+    Returns:
+        What all engines of the process share.
     """
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
@@ -93,6 +96,9 @@ def open_engine(
         pinned: Whether a person pinned the version.
         learns: Whether any version that it may serve learns online.
         swapped: Called when another version is served.
+
+    Returns:
+        The engine, which answers from now on: from `serving.static_items` if no version can be loaded.
 
     Raises:
         TastemakerError: If no version can be loaded and there are no `serving.static_items`. A fault of a
@@ -136,13 +142,16 @@ def open_engine(
 def assemble(
     parts: Parts, router: Router, *, shared: Path | None = None, checks: Mapping[Reason, Check] | None = None
 ) -> Worker:
-    """Build a worker over engines that are open.
+    """Build a worker over engines that are open, and begin to measure health and to poll recent feedback.
 
     Args:
         parts: What the engines share.
         router: Chooses the engine of a request.
         shared: The folder that the workers of one server share, if there are others.
         checks: Further parts that may fail while lists are answered.
+
+    Returns:
+        The worker, whose `close` also closes the engines.
     """
     spool, recent = parts.spool, parts.recent
     all_checks: dict[Reason, Check] = {
@@ -183,6 +192,10 @@ def assemble_single(
         place: The process's place among the workers of its server.
         endpoints: As in `open_parts`.
         checks: As in `assemble`.
+
+    Returns:
+        The worker, as of `assemble`. Its engine follows the deployment, unless the version is packed or
+        pinned.
     """
     shared = place.shared
     parts = open_parts(settings, place, endpoints)

@@ -57,7 +57,13 @@ class EngineFamilies:
         gauge: Callable[..., Gauge],
         histogram: Callable[..., Histogram],
     ) -> None:
-        """Create the metrics; each argument makes one of a name, a meaning and labels."""
+        """Create the metrics.
+
+        Args:
+            counter: Makes a counter, of its name, its meaning and the names of its labels.
+            gauge: Makes a gauge likewise; `mode` says what the workers' values become together.
+            histogram: Makes a histogram of seconds likewise.
+        """
         self.answers = counter(
             "answers_total",
             "Lists by what they begin with, and why they are not (all) the model's",
@@ -155,7 +161,12 @@ class EngineFamilies:
             each.know(model)
 
     def know_features(self, model: str, names: Iterable[str]) -> None:
-        """Show the features that the model reads."""
+        """Show the features that a model reads, with 0 values so far.
+
+        Args:
+            model: The model's name.
+            names: The names of the user features.
+        """
         for name in names:
             for state in STATES:
                 self._values.labels(model, name, state)
@@ -168,13 +179,24 @@ class EngineFamilies:
                 self._feedback.labels(event_type, outcome)
 
     def feedback(self, types: Iterable[str], outcome: FeedbackOutcome) -> None:
-        """Count events by their types. Callers may invent types: those that no model knows are one."""
+        """Count events by their types. Callers may invent types: those that no model knows are one.
+
+        Args:
+            types: The type of each event.
+            outcome: What became of all of them.
+        """
         for event_type, n in Tally(types).items():
             known = event_type if event_type in self._event_types else OTHER
             self._feedback.labels(known, outcome).inc(n)
 
     def read(self, model: str, names: tuple[str, ...], values: Float32) -> None:
-        """Remember values of features, float32[n, len(names)], until they are counted."""
+        """Remember values of user features until `count_values`.
+
+        Args:
+            model: The name of the model that received them.
+            names: The names of the features, one per column.
+            values: float32[n, len(names)], a row per user; NaN where missing. It is not copied.
+        """
         self._uncounted.append((model, names, values))
 
     def count_values(self) -> None:
@@ -216,7 +238,15 @@ class ModelGauge:
         self._gauge.labels(model)
 
     def set(self, engine: EngineMetrics, model: str, value: float) -> None:
-        """Set the value of an engine, which serves this model now."""
+        """Set the value of an engine, and with it that of its model.
+
+        Where the engine served another model before, that model's value is computed again without it.
+
+        Args:
+            engine: The numbers of the engine.
+            model: The name of the model that it serves now.
+            value: The engine's own value, which is put together with those of the model's other engines.
+        """
         with self._lock:
             models = {model, self._values.get(engine, (model, 0.0))[0]}
             self._values[engine] = model, value
@@ -233,7 +263,12 @@ class VersionGauge:
         self._lock = threading.Lock()
 
     def move(self, before: Target | None, after: Target | None) -> None:
-        """Set that an engine, which named the version `before`, names `after`."""
+        """Set that an engine names another version than before.
+
+        Args:
+            before: The version that it named; None if it named none.
+            after: The version that it names now; None if it names none.
+        """
         with self._lock:
             if before is not None:
                 self._named[before] -= 1
@@ -248,7 +283,12 @@ class EngineMetrics:
     """One engine's numbers."""
 
     def __init__(self, families: EngineFamilies, model: str) -> None:
-        """Count for `model`, whose version is served first."""
+        """Count for one engine, with 0 for what may happen.
+
+        Args:
+            families: The metrics that the engines of the process share.
+            model: The name of the model whose version is served first.
+        """
         self._families, self._model = families, model
         self._served: Target | None = None
         self.answered_at = 0.0
@@ -289,7 +329,12 @@ class EngineMetrics:
         self._batch.observe(seconds)
 
     def serves(self, model: str, version: str) -> None:
-        """Show that this version is served from now on."""
+        """Show that this version is served from now on.
+
+        Args:
+            model: The name of the version's model, for which all else is counted from now on.
+            version: The version's id.
+        """
         served = Target(model, version)
         self._families.served.move(self._served, served)
         if model != self._model:
@@ -299,20 +344,36 @@ class EngineMetrics:
         self._model, self._served = model, served
 
     def measured(self, *, ready: bool, waiting: int, limit: int) -> None:
-        """Set whether a version is loaded, how many requests wait for it, and how many may."""
+        """Set the gauges of the engine at this time.
+
+        Args:
+            ready: Whether a version is loaded.
+            waiting: How many requests wait for it.
+            limit: The most requests that may wait for it.
+        """
         families = self._families
         families.ready.set(self, self._model, ready)
         families.waiting.set(self, self._model, waiting)
         families.waiting_limit.set(self, self._model, limit)
 
     def wants(self, before: Target | None, wanted: Target | None) -> None:
-        """Show that another version is to be served than before."""
+        """Show that another version is to be served than before.
+
+        Args:
+            before: The version that was to be served; None if there was none.
+            wanted: The version that is to be served now; None if there is none.
+        """
         if wanted is not None:
             self._families.know(wanted.model)
         self._families.wanted.move(before, wanted)
 
     def swapped(self, model: str, outcome: Literal["done", "refused"]) -> None:
-        """Count that a version of the model was wanted, and put in place or refused."""
+        """Count that a version was wanted, and put in place or refused.
+
+        Args:
+            model: The name of the version's model.
+            outcome: What became of it.
+        """
         self._families.swaps.labels(model, outcome).inc()
 
     def lags(self, seconds: float) -> None:
@@ -320,7 +381,12 @@ class EngineMetrics:
         self._families.lag.set(self, self._model, seconds)
 
     def featured(self, outcome: Outcome, users: int) -> None:
-        """Count users by how their features were read."""
+        """Count users by how their features were read.
+
+        Args:
+            outcome: How.
+            users: The number of the users.
+        """
         self._labelled(self._families.features, self._model, outcome).inc(users)
 
     def learns_from(self, event_types: Iterable[str]) -> None:
@@ -328,11 +394,21 @@ class EngineMetrics:
         self._families.know_events(event_types)
 
     def reads(self, model: str, names: Iterable[str]) -> None:
-        """Show the features that a model will read."""
+        """Show the features that a model will read, with 0 values so far.
+
+        Args:
+            model: The model's name; it need not be served yet.
+            names: The names of the user features.
+        """
         self._families.know_features(model, names)
 
     def read(self, names: tuple[str, ...], values: Float32) -> None:
-        """Count values of features, float32[n, len(names)], that were in time for the model."""
+        """Count values of user features that were in time for the model: later, together with further ones.
+
+        Args:
+            names: The names of the features, one per column.
+            values: float32[n, len(names)], a row per user; NaN where missing. It is not copied.
+        """
         self._families.read(self._model, names, values)
 
 

@@ -136,17 +136,26 @@ class Swapper:
         self._engine, self._metrics, self._swapped = engine, metrics, swapped
 
     def wants(self, before: Target | None, wanted: Target | None) -> None:
-        """Record that another version is wanted than before."""
+        """Record in metrics and the log that another version is wanted than before.
+
+        Args:
+            before: The version that was wanted; None if there was none.
+            wanted: The version that is wanted now; None if there is none.
+        """
         self._metrics.wants(before, wanted)
         served = self._served()
         if wanted is not None and wanted != served:
             logger.info("version %s of %s is wanted, %s is served", wanted.version, wanted.model, served)
 
     def swap(self, wanted: Target, *, quiet: bool = False) -> str | None:
-        """Serve this version from the next batch on.
+        """Serve this version from the next batch on. Returns once it is served or refused.
+
+        Args:
+            wanted: The version, of any model.
+            quiet: Whether a refusal is logged at the level DEBUG, as it is in the log already.
 
         Returns:
-            None; or why it is refused, in words, which are also logged unless `quiet`.
+            None if it is served; or why it is refused, in words.
         """
         if wanted == self._served():
             return None

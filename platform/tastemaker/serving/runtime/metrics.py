@@ -121,7 +121,13 @@ class Metrics:
         self._begin(endpoints or {})
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        """Return a new counter of this process."""
+        """Return a new counter of this process.
+
+        Args:
+            name: What follows PREFIX; it ends in `_total`.
+            meaning: One line, which Prometheus shows as help.
+            labels: The names of the labels.
+        """
         from prometheus_client import Counter
 
         return Counter(PREFIX + name, meaning, labels, registry=self._registry)
@@ -133,14 +139,27 @@ class Metrics:
         *labels: str,
         mode: Literal["livemax", "livemin", "livesum"] = "livemax",
     ) -> Gauge:
-        """Return a new gauge; `mode` says what the workers' values become together."""
+        """Return a new gauge of this process.
+
+        Args:
+            name: What follows PREFIX.
+            meaning: One line, which Prometheus shows as help.
+            labels: The names of the labels.
+            mode: What the values of the workers that run become together: the greatest, the least or the sum.
+        """
         from prometheus_client import Gauge
 
         full = PREFIX + name
         return Gauge(full, meaning, labels, registry=self._registry, multiprocess_mode=mode)
 
     def histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
-        """Return a new histogram of seconds."""
+        """Return a new histogram of seconds, with the buckets SECONDS.
+
+        Args:
+            name: What follows PREFIX; it ends in `_seconds`.
+            meaning: One line, which Prometheus shows as help.
+            labels: The names of the labels.
+        """
         from prometheus_client import Histogram
 
         return Histogram(PREFIX + name, meaning, labels, buckets=SECONDS, registry=self._registry)
@@ -166,13 +185,23 @@ class Metrics:
         self._engines.know_events(types)
 
     def is_degraded(self, reasons: Collection[Reason], *, differs: bool) -> None:
-        """Set which parts of this process do not work, and whether it serves another version than wanted."""
+        """Set what of this process does not work.
+
+        Args:
+            reasons: The parts that do not work; all others do.
+            differs: Whether it serves another version than is wanted.
+        """
         for reason in REASONS:
             self._degraded.labels(reason).set(reason in reasons)
         self._differs.set(differs)
 
     def feedback(self, types: Iterable[str], outcome: FeedbackOutcome) -> None:
-        """Count events of feedback by their types."""
+        """Count events of feedback by their types.
+
+        Args:
+            types: The type of each event, as callers sent it.
+            outcome: What became of all of them.
+        """
         self._engines.feedback(types, outcome)
 
     def count_rest(self) -> None:

@@ -40,7 +40,12 @@ class Processes:
     """The processes of one server."""
 
     def __init__(self, folder: Path | None = None, server: int | None = None) -> None:
-        """Collect from the workers of the server that share `folder`; without it, from this process alone."""
+        """Prepare to collect.
+
+        Args:
+            folder: The folder that the workers of the server share; None for no workers.
+            server: The process id of the server; None for this process.
+        """
         self._server = os.getpid() if server is None else server
         self._workers = None if folder is None else Workers(folder)
         self._cpu_path = None if folder is None else folder / CPU_FILE

@@ -20,7 +20,13 @@ class RequestTally:
         self._seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
 
     def add(self, endpoint: str, status: int, seconds: float) -> None:
-        """Count a request in the next iteration, so before a caller can ask for what was counted."""
+        """Count a request in the next iteration, so before a caller can ask for what was counted.
+
+        Args:
+            endpoint: The template of its path, or another name with few values; never a path.
+            status: The status of its answer.
+            seconds: How long the answer took.
+        """
         if not self._seconds:
             asyncio.get_running_loop().call_soon(self.write)
         self._seconds[endpoint, status].append(seconds)

@@ -42,12 +42,22 @@ class RunningService(msgspec.Struct, frozen=True):
         return self.model is None and self.problem == problem
 
     def serves(self, model: str, problem: str) -> bool:
-        """Return whether it switches to versions of this model that are deployed for the problem."""
+        """Return whether it switches to versions of this model that are deployed for the problem.
+
+        Args:
+            model: The model's name.
+            problem: The problem's name.
+        """
         return self.model == model and self.problem in (None, problem)
 
 
 def announce(home: Path, followed: Followed) -> None:
-    """Announce this process until it ends; without effect where the home can't be written."""
+    """Announce this process until it ends; without effect where the home can't be written.
+
+    Args:
+        home: The home folder.
+        followed: What the process follows; its model and problem are what others see.
+    """
     mine = RunningService(os.getpid(), followed.model, followed.problem, _address(sys.argv), time.time())
     folder = home / FOLDER
     with suppress(OSError):

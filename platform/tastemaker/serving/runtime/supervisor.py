@@ -43,6 +43,14 @@ class Supervisor(circus.Arbiter):
     def __init__(
         self, watchers: Sequence[Any], *, workers: Workers, sockets: Sequence[CircusSocket] = (), **more: Any
     ) -> None:
+        """Supervise as BentoML's arbiter does, with shorter pauses.
+
+        Args:
+            watchers: The groups of processes that the server starts, as circus has them.
+            workers: The places of the workers, of which as many are expected as the watchers start processes.
+            sockets: What the server listens on, unless the environment names a Unix socket.
+            more: Further arguments of BentoML's arbiter.
+        """
         more["check_delay"] = WORKER_POLL_SECONDS
         super().__init__(watchers, sockets=_on_unix_socket(sockets), **more)
         self._workers = workers

@@ -104,7 +104,13 @@ class VersionLoader:
 
 
 def first_sound(loader: VersionLoader, folders: Iterable[Path]) -> tuple[Predictor | Exception, list[Target]]:
-    """Return the first version that can be opened, or the first one's error if none can; and the refused."""
+    """Return the first version that can be opened, or the first one's error if none can; and the refused.
+
+    Args:
+        loader: Opens the versions.
+        folders: The versions' folders, best first, at least one. Those after the first sound one are not
+            opened.
+    """
     faults, refused = list[Exception](), list[Target]()
     for folder in folders:
         try:

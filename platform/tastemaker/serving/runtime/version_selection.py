@@ -44,11 +44,14 @@ def pinned_version() -> str | None:
 
 
 def check_pin(model: str | None, packed: Path | None) -> None:
-    """Raise TastemakerError if the service can't serve the pinned version.
+    """Check that the service can serve the pinned version, if the environment pins one.
 
     Args:
         model: The service's model; None for the champion's service.
         packed: The folder of the version inside the Bento that is served, if it is one.
+
+    Raises:
+        ArtifactError: The Bento carries another version, or the service follows the champion.
     """
     pinned = pinned_version()
     if pinned is None:
@@ -66,9 +69,16 @@ def check_pin(model: str | None, packed: Path | None) -> None:
 
 
 def version_folder(settings: Settings, model: str) -> Path:
-    """Return the folder of the version to serve. Raises RegistryError if there is none.
+    """Return the folder of the version to serve: pinned, chosen by the server, deployed, or the newest.
 
     A pinned or chosen version needs no database: its folder is known, and it is verified when it is loaded.
+
+    Args:
+        settings: Say where the versions and the problem file are.
+        model: The model's name.
+
+    Raises:
+        TastemakerError: None is pinned, chosen or deployed, and there is no sound version for this problem.
     """
     named = pinned_version() or os.environ.get(CHOSEN)
     if named:
@@ -77,9 +87,16 @@ def version_folder(settings: Settings, model: str) -> Path:
 
 
 def newest_folder(settings: Settings, model: str) -> Path:
-    """Return the folder of the newest sound version. Raises RegistryError if there is none.
+    """Return the folder of the newest sound version.
 
     While the database can't be used, such as on a full disk, the versions' own manifests say which it is.
+
+    Args:
+        settings: Say where the versions, the database and the problem file are.
+        model: The model's name.
+
+    Raises:
+        TastemakerError: There is none for this problem.
     """
     problem = problem_name(settings)
     try:
@@ -95,7 +112,12 @@ def newest_folder(settings: Settings, model: str) -> Path:
 
 
 def deployed_folder(settings: Settings, model: str) -> Path | None:
-    """Return the folder of the deployed version; None if none is for this problem, or it is damaged."""
+    """Return the folder of the deployed version; None if none is for this problem, or it is damaged.
+
+    Args:
+        settings: Say where the versions and the problem file are.
+        model: The model's name.
+    """
     try:
         deployed = deployment.read(deployment.path_of(settings.artifacts, model))
         if deployed is None or problem_name(settings) not in (None, deployed.problem):
@@ -109,9 +131,14 @@ def deployed_folder(settings: Settings, model: str) -> Path | None:
 
 
 def followed(settings: Settings, model: str | None) -> Followed:
-    """Return the file that a service of the model follows, or of the champion (None).
+    """Return the deployment file that a service follows, and the problem whose versions it serves.
 
-    Raises TastemakerError for the champion if there is no problem file.
+    Args:
+        settings: Say where the versions and the problem file are.
+        model: The service's model; None for the champion's service.
+
+    Raises:
+        TastemakerError: The champion's service has no problem file, or the file is invalid.
     """
     if model is not None:
         return Followed(deployment.path_of(settings.artifacts, model), model, problem_name(settings))
@@ -122,9 +149,16 @@ def followed(settings: Settings, model: str | None) -> Followed:
 
 
 def at_start(settings: Settings, model: str | None) -> Iterator[Path]:
-    """Yield the folders of versions for a server that starts, best first. Raises TastemakerError if none.
+    """Yield the folders of versions for a server that starts, best first.
 
     Of a model: the version that is to be served. Of the champion: it, those before it, then the baseline's.
+
+    Args:
+        settings: Say where the versions and the problem file are.
+        model: The service's model; None for the champion's service.
+
+    Raises:
+        TastemakerError: There is no version of the model, or of the baseline after the champions.
     """
     if model is not None:
         yield version_folder(settings, model)
@@ -176,7 +210,12 @@ def _candidates(settings: Settings, model: str | None, shared: Path | None) -> I
 
 
 def remember(shared: Path, served: Target) -> None:
-    """Record the version that a worker of this server serves."""
+    """Record the version that a worker of this server serves, unless the folder can't be written.
+
+    Args:
+        shared: The folder that the workers of the server share.
+        served: The version.
+    """
     with suppress(OSError), atomic_write(shared / LAST_GOOD) as partial:
         partial.write_bytes(msgspec.json.encode(served))
 

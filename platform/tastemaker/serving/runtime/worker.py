@@ -113,13 +113,21 @@ class Worker:
             request: The request.
             request_id: The caller's own, 32 hexadecimal digits; without it, a new one is made.
             control: How a controller has it booked; None without a controller.
+
+        Returns:
+            The list, which says whether the model made it, and if not, why.
         """
         return (await self._submit(request, request_id, control=control)).answer
 
     async def recommend_batch(
         self, requests: Sequence[Request], control: ControlHeader | None = None
     ) -> list[Answer]:
-        """Return answers in the requests' order, each counted and logged as a request of its own."""
+        """Return answers in the requests' order, each counted and logged as a request of its own.
+
+        Args:
+            requests: The requests; each gets a new id.
+            control: How a controller has them booked; None without a controller.
+        """
         served = await asyncio.gather(*(self._submit(request, control=control) for request in requests))
         return [each.answer for each in served]
 
@@ -132,6 +140,9 @@ class Worker:
             request: The items, newest last, and how many are wanted.
             request_id: Of the request; None creates one.
             control: The assignment by a controller of experiments.
+
+        Returns:
+            The list, which says whether the model made it, and if not, why.
         """
         request_id = request_id or new_request_id()
         asked = session_as_request(request, request_id)
@@ -245,7 +256,12 @@ class Worker:
 
 
 def session_as_request(request: SessionRequest, request_id: str) -> Request:
-    """Return a session's request as one of a user: `session:...`, which no known user's id can be."""
+    """Return a session's request as one of a user: `session:...`, which no known user's id can be.
+
+    Args:
+        request: The session's request; its items are not in the result.
+        request_id: The id of the request, which names the user where the session has no id of its own.
+    """
     user_id = f"session:{request.session_id or request_id}"
     return Request(user_id, request.k, request.context, request.exclude, device_id=request.device_id)
 

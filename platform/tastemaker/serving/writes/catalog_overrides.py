@@ -75,7 +75,15 @@ class NewItem(NamedTuple):
 
 
 def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
-    """Store changes, durably when it returns. Raises OverridesError, and then stores none of them."""
+    """Store changes, durably when it returns.
+
+    Args:
+        folder: The folder of the file; both are created if they are missing.
+        records: The changes, in the order in which they are made: the last one of an item or user counts.
+
+    Raises:
+        OverridesError: The file can't be written; none of the changes is stored then.
+    """
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)

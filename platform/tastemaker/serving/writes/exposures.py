@@ -9,7 +9,12 @@ from tastemaker.event_log.records import Assignment, ExposureRecord
 
 
 def exposure_records(exposures: Sequence[ExposureReport], now: float) -> list[ExposureRecord]:
-    """Return the exposures as they are logged; `now`: seconds since 1970 UTC, by the server's clock."""
+    """Return the exposures as they are logged, in their order.
+
+    Args:
+        exposures: What callers sent, with ids in the form in which they are stored.
+        now: When they were received, seconds since 1970 UTC by the server's clock.
+    """
     return [
         ExposureRecord(
             exposure_id=one.exposure_id,

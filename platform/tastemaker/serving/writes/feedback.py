@@ -17,6 +17,13 @@ DISK_RETRY_SECONDS = 10
 async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
     """Write records; return when they are on disk.
 
+    Args:
+        spool: The log.
+        records: Records of any kind.
+
+    Returns:
+        The number of records that are new in the log, and of those that it had already.
+
     Raises:
         HTTPError: 429 if the log is full, 503 if the disk can't be written; each with a time to retry.
     """
@@ -37,7 +44,12 @@ def as_refusal(error: SpoolError) -> HTTPError:
 
 
 def feedback_records(events: Sequence[FeedbackEvent], now: float) -> list[FeedbackRecord]:
-    """Return the events as they are logged; `now`: seconds since 1970 UTC, by the server's clock."""
+    """Return the events as they are logged, in their order.
+
+    Args:
+        events: What callers sent, with ids in the form in which they are stored.
+        now: When they were received, seconds since 1970 UTC by the server's clock.
+    """
     return [
         FeedbackRecord(
             event_id=event.event_id,

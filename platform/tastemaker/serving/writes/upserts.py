@@ -36,14 +36,24 @@ async def append_upserts(spool: Spool, records: Changes, readers: Sequence[Catal
 
 
 def item_records(items: Sequence[ItemUpsert], now: float) -> list[ItemRecord]:
-    """Return the changes as they are logged; `now`: seconds since 1970 UTC."""
+    """Return the changes as they are logged, in their order.
+
+    Args:
+        items: What callers sent, with ids in the form in which they are stored.
+        now: When they were received, seconds since 1970 UTC by the server's clock.
+    """
     return [
         ItemRecord(item.item_id, now, item.title, item.category, item.price, item.available) for item in items
     ]
 
 
 def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
-    """Return the changes as they are logged; `now`: seconds since 1970 UTC."""
+    """Return the changes as they are logged, in their order.
+
+    Args:
+        users: What callers sent, with ids in the form in which they are stored.
+        now: When they were received, seconds since 1970 UTC by the server's clock.
+    """
     return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
 
 
