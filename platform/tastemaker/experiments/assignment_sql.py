@@ -252,7 +252,17 @@ def replay(
 def count_disagreements(
     connection: DuckDBPyConnection, exposed: DuckDBPyRelation, plans: Mapping[str, ControlPlan], folder: Path
 ) -> dict[str, int]:
-    """Return how many logged exposures come out otherwise, by the reason; arguments as in `replay`."""
+    """Return how many logged exposures come out otherwise when their assignment is computed again.
+
+    Args:
+        connection: That of the exposures. It gets temporary tables.
+        exposed: Exposures as `tastemaker.event_log.exposures.exposures` returns them: without forced units.
+        plans: All plans that were in force, by digest.
+        folder: The plans' folder, in which the files of enrolled units are.
+
+    Returns:
+        Reason -> number of exposures, by the name of the reason; empty where all agree.
+    """
     _prepare(connection, exposed, plans, folder)
     counted = f"SELECT reason, count(*) FROM ({_REPLAY}) GROUP BY reason ORDER BY ALL"  # noqa: S608 - our own
     return dict(connection.execute(counted).fetchall())

@@ -20,7 +20,13 @@ Owner = TypeVar("Owner")
 
 
 def unit_hash(salt: str, unit: str) -> int:
-    """Return the first 8 bytes of SHA-256(salt ‖ 0x1F ‖ unit), as a big-endian number."""
+    """Return the first 8 bytes of SHA-256(salt ‖ 0x1F ‖ unit), as a big-endian number.
+
+    Args:
+        salt: Of a namespace, a holdout or an experiment, with the purpose that the hash has, such as
+            `/enrol`.
+        unit: The unit's id.
+    """
     digest = sha256(f"{salt}{SEPARATOR}{unit}".encode()).digest()
     return int.from_bytes(digest[:HASH_BYTES], "big")
 
@@ -38,6 +44,11 @@ def forced_key(salt: str, unit: str) -> str:
 def bucket(salt: str, unit: str) -> int:
     """Return the bucket of a unit, 0 to 999,999.
 
+    Args:
+        salt: Of a namespace, a holdout or an experiment, with the purpose that the hash has, such as
+            `/enrol`.
+        unit: The unit's id.
+
     >>> bucket("ns-home", "u0000000"), bucket("ns-home", "u0000001")
     (721898, 368568)
     """
@@ -52,7 +63,13 @@ class Coordinate(Generic[Owner]):
     """
 
     def __init__(self, salt: str, ranges: Iterable[tuple[int, int, Owner]]) -> None:
-        """Own the buckets [start, end) of each range (start, end, owner). Ranges do not overlap."""
+        """Give each range of buckets its owner.
+
+        Args:
+            salt: What ids are hashed with.
+            ranges: (start, end, owner) of the buckets [start, end), in any order. They do not overlap; a
+                bucket of no range has no owner.
+        """
         self.salted = sha256(f"{salt}{SEPARATOR}".encode()).copy
         """Returns a hash to which only the unit must be added."""
         self.edges: list[bytes] = []

@@ -49,11 +49,14 @@ class Known(NamedTuple):
 
 
 def check_design(design: Design, known: Known) -> None:
-    """Raise TastemakerError with all that is wrong with a design.
+    """Refuse a design in which anything is wrong, and list all of it.
 
     Args:
-        design: The design.
+        design: The design to check.
         known: What it may name.
+
+    Raises:
+        TastemakerError: There is at least one fault: see `design_faults`.
     """
     faults = list(design_faults(design, known))
     if faults:
@@ -73,13 +76,16 @@ def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def require_free(kind: str, name: str, known: Iterable[str], fix: str) -> None:
-    """Raise TastemakerError if a name is in use, be it in other case.
+    """Refuse a name that is in use, be it in other case.
 
     Args:
-        kind: What is named, such as `an experiment`.
-        name: The name.
+        kind: What is named, for the error, such as `an experiment`.
+        name: The name that is wanted.
         known: The names in use.
-        fix: What to do.
+        fix: What to do, for the error.
+
+    Raises:
+        TastemakerError: One of the names in use is the same but for case.
     """
     for other in known:
         if other.lower() == name.lower():
@@ -88,11 +94,14 @@ def require_free(kind: str, name: str, known: Iterable[str], fix: str) -> None:
 
 
 def require_name(kind: str, name: str) -> None:
-    """Raise TastemakerError if a name has signs that names of files and metrics can't have.
+    """Refuse a name with signs that names of files and metrics can't have.
 
     Args:
-        kind: What is named, such as experiment.
-        name: The name.
+        kind: What is named, for the error, such as experiment.
+        name: The name that is wanted.
+
+    Raises:
+        TastemakerError: The name does not match `NAME`.
     """
     if not NAME.fullmatch(name):
         raise TastemakerError(f"the {kind} has the name {name!r}", fix=_NAME_FIX)

@@ -105,6 +105,10 @@ def is_older(plan: ControlPlan, other: ControlPlan) -> bool:
 
     One of a lower revision may be newer: after the whole folder was restored from a copy, revisions rise from
     those of the copy. One of an earlier time may be, too: the clock may have been set back.
+
+    Args:
+        plan: The plan that may be older.
+        other: The plan that it is compared with.
     """
     return plan.revision < other.revision and plan.made_at <= other.made_at
 

@@ -38,12 +38,16 @@ class MixedList(NamedTuple):
 
 
 def team_draft(lists: dict[str, Sequence[str]], k: int, seed: int) -> MixedList:
-    """Mix two lists.
+    """Mix the lists of two variants.
 
     Args:
         lists: For each of two variants, its items, best first, without repetition.
         k: The length of the mixed list; it is shorter where the lists have fewer items together.
         seed: Decides the coins.
+
+    Returns:
+        Items in the order in which they were picked, with their teams and propensities. A propensity is the
+        probability over the coins, given both lists.
 
     Raises:
         TastemakerError: There are not two lists, or one repeats an item.

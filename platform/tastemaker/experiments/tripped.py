@@ -70,7 +70,14 @@ class TripFiles:
         return self._found
 
     def add(self, experiment: str, epoch: int, variant: str, trip: Trip) -> None:
-        """Record a trip for all processes; in this one it holds even where the disk fails."""
+        """Record a trip for all processes; in this one it holds even where the disk fails.
+
+        Args:
+            experiment: The experiment's name.
+            epoch: Its epoch. Trips of another epoch are dropped.
+            variant: The variant that lost its traffic.
+            trip: Why and when.
+        """
         self._found = self._found | {
             experiment: _with(self._found.get(experiment), experiment, epoch, variant, trip)
         }

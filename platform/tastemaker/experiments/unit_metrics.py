@@ -196,13 +196,32 @@ def unit_metric_title(name: str) -> str:
 
 
 def find_all(names: Iterable[str], problem: ProblemSpec) -> dict[str, UnitMetric]:
-    """Return metrics by name, each once. Raises TastemakerError as `find`."""
+    """Return metrics by name, each once.
+
+    Args:
+        names: Names as `find` takes them; they may repeat.
+        problem: Says which types of events it rewards.
+
+    Returns:
+        Name -> metric, in the order of the names.
+
+    Raises:
+        TastemakerError: As `find`.
+    """
     types = rewarded_types(problem)
     return {name: find(name, types) for name in names}
 
 
 def counted_types(metrics: Iterable[UnitMetric], problem: ProblemSpec) -> set[str]:
-    """Return the types of events that metrics use: their own, or all that the problem rewards."""
+    """Return the types of events that metrics use: their own, or all that the problem rewards.
+
+    Args:
+        metrics: Metrics of one experiment.
+        problem: Says which types of events it rewards.
+
+    Returns:
+        All rewarded types where a metric counts no single type; empty where none counts events.
+    """
     counting = [one for one in metrics if one.origins & {"events", "credits"}]
     if all(one.event_type for one in counting):
         return {one.event_type for one in counting if one.event_type}

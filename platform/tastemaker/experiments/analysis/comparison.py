@@ -82,7 +82,15 @@ class VariantComparison(NamedTuple):
             return None
 
     def row(self, effect: Effect | None, **more: Any) -> LookEffect:
-        """Return the row of an effect; `more` are further columns."""
+        """Return the row of `look_effects` that shows an effect.
+
+        Args:
+            effect: What `effect` found; None, for too little data, gives a row without figures.
+            more: Further columns by name, such as the verdict. They are left out where the effect is None.
+
+        Returns:
+            The row, in which a figure that is not finite is None.
+        """
         units, control_units = self.units
         names = (self.metric.name, self.variant, self.slice, self.is_adjusted, self.role, self.metric.unit)
         if effect is None:
@@ -122,7 +130,15 @@ def summaries(
 
 
 def paired(variant: Mapping[int, UnitSummary], control: Mapping[int, UnitSummary]) -> Groups:
-    """Return the summaries of the epochs that both have."""
+    """Return the summaries of the epochs in which both a variant and control have units.
+
+    Args:
+        variant: Epoch -> summary of the variant's units: see `summaries`.
+        control: Epoch -> summary of control's units, of the same columns.
+
+    Returns:
+        Pairs of variant and control, by ascending epoch.
+    """
     return [(variant[epoch], control[epoch]) for epoch in sorted(variant.keys() & control.keys())]
 
 

@@ -75,7 +75,12 @@ def timing(design: Design, counts: Mapping[str, int], past: Sequence[float]) -> 
 
 
 def bound_at(times: Timing, alpha: float) -> float:
-    """Return the bound of |z| at a look that is due."""
+    """Return the bound of |z| at a look that is due.
+
+    Args:
+        times: Of a look that is due.
+        alpha: The two-sided false positive rate of all looks together.
+    """
     return _bound((*times.past, times.information), alpha)
 
 
@@ -85,7 +90,15 @@ def _bound(information: tuple[float, ...], alpha: float) -> float:
 
 
 def alpha_spent(times: Timing, alpha: float) -> float:
-    """Return the α that is spent up to and with this look, or before it if it is not due."""
+    """Return the α that is spent up to and with this look, or before it if it is not due.
+
+    Args:
+        times: Of the look.
+        alpha: The two-sided false positive rate of all looks together.
+
+    Returns:
+        0 to `alpha`; 0 before the first look that is due.
+    """
     looks = (*times.past, times.information) if times.is_due else times.past
     return obrien_fleming(alpha)(looks[-1]) if looks else 0.0
 
@@ -100,6 +113,10 @@ def any_day_alpha(times: Timing, alpha: float) -> float:
 
     The sequence is tightest at the plan's end. A unit's values are a step of the sum, so that its variance is
     the progress.
+
+    Args:
+        times: Of a look with at least one mature unit.
+        alpha: The two-sided false positive rate of all days together.
     """
     z = bound(times.progress, tightest_at(1.0, alpha), alpha) / math.sqrt(times.progress)
     return nominal(z)
@@ -124,7 +141,15 @@ def step_down(times: Timing, alpha: float, p: Mapping[str, float]) -> dict[str, 
 
 
 def overall(verdicts: Sequence[str | None], *, is_last: bool) -> LookVerdict:
-    """Return the verdict over all variants: better if one is, worse if all are, equal at the end else."""
+    """Return the verdict over all variants: better if one is, worse if all are.
+
+    Args:
+        verdicts: Of each treatment; None counts as undecided.
+        is_last: Whether no look comes after this one.
+
+    Returns:
+        Where none is better and not all are worse: equal at the last look, undecided before it.
+    """
     if "better" in verdicts:
         return "better"
     if verdicts and all(one == "worse" for one in verdicts):

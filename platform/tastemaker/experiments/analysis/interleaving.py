@@ -55,7 +55,20 @@ def wins_of(variant: str) -> str:
 def read_preferences(
     connection: DuckDBPyConnection, query: UnitQuery, problem: ProblemSpec, now: datetime
 ) -> UnitTable:
-    """Return the units with their rewarded items by team; arguments and errors as in `units.read_units`."""
+    """Return the units of an interleaving experiment with their rewarded items by team.
+
+    Args:
+        connection: Of the lake. It gets temporary tables, so that it serves one call.
+        query: Which units; its metrics are not used.
+        problem: Gives each event type its reward.
+        now: What is dated later is not data yet, such as that of a wrong clock.
+
+    Returns:
+        A table with a column for each variant, named by `wins_of`: float64[n], rewarded items of its team.
+
+    Raises:
+        TastemakerError: As `units.read_units`.
+    """
     lists_only = replace(query, metrics={"ctr_list": METRICS["ctr_list"]}, primary=None)
     units = read_units(connection, lists_only, problem, now)
     wins: dict[str, Float64] = {wins_of(name): np.zeros(len(units)) for name in query.variants}
@@ -76,11 +89,15 @@ def look_at_teams(
     """Take a look at an interleaving experiment of two variants.
 
     Args:
-        units: All units with the columns of `wins_of`.
-        design: The design.
+        units: All units with the columns of `wins_of`, mature or not.
+        design: The design, with control and one treatment.
         epoch: The epoch in force.
         past: Information at the looks before that could decide, rising.
         at: When the look is taken; None: when the log ends.
+
+    Returns:
+        The look, which is not stored. Its only effect is the preference, −1 to 1; none below two units that
+        chose. Its verdict is never better: a preferred variant is to be tested alone.
     """
     mature = units.mature()
     (treatment,) = treatments_of(design)

@@ -42,7 +42,15 @@ class LoggedPool:
         self._factors, self._n = 1 + np.asarray(effects, np.float64), len(mature)
 
     def draw(self, variant: Int64, rng: np.random.Generator) -> dict[str, Float64]:
-        """Return columns of units, as in `UnitPool`."""
+        """Return columns of units that are drawn with replacement from the log's.
+
+        Args:
+            variant: int64[n], the number of each unit's variant, in the order of the design.
+            rng: The source of chance. It is advanced.
+
+        Returns:
+            Name -> float64[n]. The primary metric's column is multiplied by 1 + the variant's effect.
+        """
         rows = rng.integers(self._n, size=len(variant))
         drawn = {name: values[rows] for name, values in self._columns.items()}
         drawn[self._over] = drawn[self._over] * self._factors[variant]

@@ -113,7 +113,13 @@ def effect_for(logged: LoggedValues, control_units: float, plan: PowerPlan) -> f
 
 
 def formula_effect(logged: LoggedValues, control_units: float, plan: PowerPlan) -> float:
-    """Return what `effect_for` returns where means are normal; arguments as there."""
+    """Return the smallest relative effect that is found where means are normal; infinity where none is.
+
+    Args:
+        logged: Values of the log's users, with a variance above 0.
+        control_units: Units of control.
+        plan: Error rates, adjustment and looks.
+    """
 
     def excess(log_effect: float) -> float:
         return math.log(_by_formula(logged, math.exp(log_effect), plan) / control_units)

@@ -71,11 +71,15 @@ def look_at(
 
     Args:
         units: All units, mature or not.
-        design: The design.
-        metrics: The design's metrics by name: see `metrics.find_all`.
+        design: The design, whose kind is not interleaving or shadow.
+        metrics: The design's metrics by name: see `unit_metrics.find_all`.
         epoch: The epoch in force.
         past: Information at the looks before that could decide, rising.
         at: When the look is taken; None: when the log ends.
+
+    Returns:
+        The look, which is not stored. It has no effects where the units are divided wrongly (its verdict is
+        invalid) or none is mature; else the decisive effects come first.
 
     Raises:
         TastemakerError: The kind of experiment has no such looks, or the log contradicts the plan.

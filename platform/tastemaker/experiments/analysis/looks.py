@@ -106,11 +106,15 @@ class ExperimentLooks:
         return look
 
     def plan(self, name: str, now: datetime | None = None) -> TrafficPlan:
-        """Return how many users an experiment needs, by the last weeks of the log; errors as `plan_traffic`.
+        """Return how many users an experiment needs, by the last weeks of the log.
 
         Args:
             name: The experiment, in any state.
             now: The time; None: the current one.
+
+        Raises:
+            TastemakerError: There is no such experiment, it is of another problem, its units are not users,
+                or as `plan_traffic`.
         """
         with self.engine.connect() as connection:
             experiment = read_experiment(connection, name)
@@ -145,7 +149,12 @@ class ExperimentLooks:
 
 
 def store(engine: Engine, look: Look) -> None:
-    """Store a look in one transaction; it replaces the one of its epoch and number."""
+    """Store a look in one transaction; it replaces the one of its epoch and number.
+
+    Args:
+        engine: Of the metadata database.
+        look: The look with its effects. The stored one of its experiment, epoch and number is deleted.
+    """
     key = {"experiment": look.experiment, "epoch": look.epoch, "number": look.number}
     columns = {field.name: getattr(look, field.name) for field in fields(look) if field.name != "effects"}
     with engine.begin() as connection:

@@ -205,7 +205,18 @@ def replayed_units(
 ) -> UnitTable:
     """Return the users of the last weeks by their first lists, as if an experiment had begun then.
 
-    Arguments and errors are those of `plan_traffic`.
+    Args:
+        lake: Holds the log and the events.
+        problem: Gives each event type its reward.
+        design: The design, which gives the primary metric and the windows.
+        now: The time; None: the current one.
+
+    Returns:
+        Users, mature or not, of the only variant `ALL`, with the columns of the primary metric and
+        `COVARIATES`.
+
+    Raises:
+        TastemakerError: The log has no request, or a metric of the design can't be computed.
     """
     return _replay(lake, problem, design, now or datetime.now(UTC))[0]
 

@@ -47,6 +47,9 @@ def check_sample(units: UnitTable, shares: Mapping[str, float]) -> SampleCheck:
         units: All units, mature or not.
         shares: The design's shares by variant, for variants that no unit of a plan was assigned to.
 
+    Returns:
+        The p-values, which are None where there is nothing to test.
+
     Raises:
         TastemakerError: The probabilities that were logged under a plan do not add up to 1.
     """

@@ -36,7 +36,13 @@ def sentence(metric: UnitMetric, design: Design, effect: LookEffect, times: Timi
 
 
 def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
-    """Return the sentence of a look without mature units."""
+    """Return the sentence of a look without mature units.
+
+    Args:
+        design: Gives the length of the windows.
+        units: All units that were exposed, none of which is mature.
+        epoch: The epoch in force; 0, the first, is not named.
+    """
     if not len(units):
         return f"No unit was exposed in epoch {epoch} yet." if epoch else "No unit was exposed yet."
     if late := awaited(units):
@@ -49,7 +55,12 @@ def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
 
 
 def nothing_counted(metric: UnitMetric, mature: UnitTable) -> str:
-    """Return the sentence of a look at which no unit has anything that the primary metric counts."""
+    """Return the sentence of a look at which no unit has anything that the primary metric counts.
+
+    Args:
+        metric: The primary metric.
+        mature: The mature units; their number is shown.
+    """
     return (
         f"{metric.title} is 0 for all {len(mature):,} mature units: nothing is decided, because events that "
         "are missing in the log look the same."
@@ -57,14 +68,24 @@ def nothing_counted(metric: UnitMetric, mature: UnitTable) -> str:
 
 
 def divided_wrongly(units: UnitTable, check: SampleCheck) -> str:
-    """Return the sentence of an invalid look, which has no effect."""
+    """Return the sentence of an invalid look, which has no effect.
+
+    Args:
+        units: All units, mature or not; their number is shown by variant.
+        check: The check that found it, with at least one p-value; the smaller one is shown.
+    """
     p = min(one for one in (check.p, check.anytime_p) if one is not None)
     counted = ", ".join(f"{name} {count:,}" for name, count in units.counts().items())
     return f"Units are not divided as planned ({counted}; p = {p:.1g}): no effect can be believed."
 
 
 def place(design: Design, times: Timing) -> str:
-    """Return which look it is, such as `look 9 of 14`."""
+    """Return which look it is, such as `look 9 of 14`, or before which one it is taken.
+
+    Args:
+        design: Gives the number of looks and the planned units.
+        times: Where the experiment is in its plan.
+    """
     if times.is_due:
         return f"look {times.number} of {times.number + times.left}"
     if times.information >= 1:

@@ -119,8 +119,14 @@ def true_effects(
         design: Names the variants.
         metric: The primary metric.
         pool: Draws outcomes.
-        units: Units per variant. Read in chunks.
+        units: Units per variant. They are drawn in chunks.
         seed: Of the draws.
+
+    Returns:
+        Treatment -> difference from control relative to control, and treatment -> standard error of that.
+
+    Raises:
+        TastemakerError: The primary metric of control is 0, so that no effect is relative to it.
     """
     means: dict[str, tuple[float, float]] = {}
     for number, name in enumerate(design.variants):
@@ -173,7 +179,7 @@ def simulate_runs(
     seed: int = 0,
     on_run: Callable[[SimulatedRun], None] = lambda run: None,
 ) -> list[SimulatedRun]:
-    """Run a design again and again.
+    """Run a design many times, each until a look decides or the plan ends.
 
     Args:
         design: The design, of kind ab or aa.
@@ -183,6 +189,12 @@ def simulate_runs(
         numbers: The runs, by number: a run depends on its number and the seed alone.
         seed: Of all runs.
         on_run: Called after each run.
+
+    Returns:
+        The runs, in the order of the numbers.
+
+    Raises:
+        TastemakerError: The design is of another kind.
     """
     require_simulated_kind(design)
     found = []

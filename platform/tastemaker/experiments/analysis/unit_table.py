@@ -164,7 +164,12 @@ class UnitTable:
         return int(np.searchsorted(self.exposed_at, until - self.window_seconds, side="right"))
 
     def first(self, n: int, until: float) -> UnitTable:
-        """Return the first n units of a log that reaches until a time."""
+        """Return the first n units of a log that reaches until a time.
+
+        Args:
+            n: The number of units, in the order of their first exposures.
+            until: Seconds since 1970 UTC that the log reaches.
+        """
         return replace(
             self,
             variant=self.variant[:n],
@@ -182,7 +187,15 @@ class UnitTable:
         return replace(self, columns={**self.columns, **columns})
 
     def rows_of(self, variant: str, among: Int64 | None = None) -> Int64:
-        """Return the rows of a variant, of all rows or of some (int64[m])."""
+        """Return the rows of a variant's units.
+
+        Args:
+            variant: The variant's name.
+            among: int64[m], the rows that are searched, such as those of a slice; None: all.
+
+        Returns:
+            int64, in the order of `among`, or ascending.
+        """
         number = self.variants.index(variant)
         if among is None:
             return np.flatnonzero(self.variant == number)

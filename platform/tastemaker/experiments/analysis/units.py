@@ -167,7 +167,17 @@ def read_units(
 def read_exposed(
     connection: DuckDBPyConnection, query: UnitQuery, problem: ProblemSpec, now: datetime
 ) -> UnitTable:
-    """Return the table of the units in the temporary table `exposed`; arguments as in `read_units`."""
+    """Return the table of the units that are in the temporary table `exposed`.
+
+    Args:
+        connection: Of the lake, with `exposed`. It gets more temporary tables, so that it serves one call.
+        query: Which figures.
+        problem: Gives each event type its reward.
+        now: What is dated later is not data yet, such as that of a wrong clock.
+
+    Raises:
+        TastemakerError: A unit has a variant that the query does not have, or a metric can't be computed.
+    """
     _check_versions(query)
     connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
     _read_log(connection, query, now.timestamp())

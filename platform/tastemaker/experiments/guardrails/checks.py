@@ -76,7 +76,15 @@ def metric_checks(
 
 
 def current(units: ServingUnits | None, now: float) -> ServingUnits | None:
-    """Return the units if their newest request is new enough to say something about now, else None."""
+    """Return the units if their newest request is new enough to say something about now, else None.
+
+    Args:
+        units: The units of an epoch; None: they could not be read.
+        now: Seconds since 1970 UTC.
+
+    Returns:
+        None where there is no request, or the newest is more than `STALE_SECONDS` old.
+    """
     is_fresh = units is not None and units.newest_at is not None and now - units.newest_at <= STALE_SECONDS
     return units if is_fresh else None
 

@@ -80,10 +80,24 @@ class RewardSource(Protocol):
         """Return whether more of a metric is better."""
 
     def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
-        """Return the units of the epoch in force; None if there are no current data."""
+        """Return the units of the epoch in force; None if there are no current data.
+
+        Args:
+            experiment: The experiment, as it is stored.
+            started_at: When the epoch began, seconds since 1970 UTC.
+            now: Seconds since 1970 UTC.
+        """
 
     def probabilities_of_best(self, experiment: Experiment, *, now: float) -> Mapping[str, float] | None:
-        """Return the probability of each variant that it is the best; None while there are too few units."""
+        """Return the probability of each variant of a bandit that it is the best by the primary metric.
+
+        Args:
+            experiment: The experiment, of whose epochs all count whose units keep their variants.
+            now: Seconds since 1970 UTC.
+
+        Returns:
+            Probabilities that add up to 1; None while there are too few matured units.
+        """
 
 
 class _Memory:

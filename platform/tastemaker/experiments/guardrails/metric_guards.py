@@ -64,7 +64,12 @@ def metric_guards(
 
 
 def first_step_information(design: Design, variant: str) -> float:
-    """Return n_T n_C / (n_T + n_C) of the units that the plan has at its first step."""
+    """Return n_T n_C / (n_T + n_C) of the units that the plan has at its first step of enrolment.
+
+    Args:
+        design: Gives the planned units, the first step and the shares.
+        variant: The treatment, n_T; control is n_C. Each counts for at least `MIN_UNITS`.
+    """
     total = sum(one.share for one in design.variants.values())
     first = design.planned_units * design.steps[0] / BUCKETS
     treatment, control = (

@@ -71,12 +71,16 @@ STALE = GuardVerdict("stale")
 
 
 def evaluate(guard: MetricGuard, variant: UnitSummary | None, control: UnitSummary | None) -> GuardVerdict:
-    """Compare a variant with the concurrent control.
+    """Compare a variant with the concurrent control on one guardrail.
 
     Args:
         guard: The guardrail.
         variant: Units of the variant with the columns `OVER` and `UNDER`; None or empty: no data.
         control: Units that control got since the same time, likewise.
+
+    Returns:
+        Stale without data of both; unknown, without an interval, for fewer than `MIN_UNITS` units of either
+        or where the error of the difference is 0.
     """
     if variant is None or control is None or not (_has_data(variant) and _has_data(control)):
         return STALE

@@ -63,6 +63,9 @@ def append(connection: Connection, change: Change) -> Change:
     Args:
         connection: Within the transaction of the change.
         change: The change; its digests are filled in.
+
+    Returns:
+        The change as it is stored, with both digests.
     """
     query = (
         select(experiment_changes.c.digest)
@@ -78,7 +81,12 @@ def append(connection: Connection, change: Change) -> Change:
 
 
 def read(connection: Connection, name: str) -> list[Change]:
-    """Return the changes of an experiment, oldest first."""
+    """Return the changes of an experiment, oldest first.
+
+    Args:
+        connection: Of the metadata database.
+        name: The experiment's name; one that does not exist has no changes.
+    """
     query = (
         select(*(experiment_changes.c[field] for field in Change._fields))
         .where(experiment_changes.c.experiment == name)

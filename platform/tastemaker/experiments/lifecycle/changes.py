@@ -40,11 +40,14 @@ def making(engine: Engine, name: str) -> Iterator[Connection]:
     """Begin a transaction that makes something with a name of its own.
 
     Args:
-        engine: The metadata database.
-        name: The name.
+        engine: Of the metadata database.
+        name: What is made, for the error.
 
     Raises:
         TastemakerError: Another process made something of this name at the same time.
+
+    Yields:
+        The connection of the transaction, which is committed unless an error leaves the block.
     """
     try:
         with engine.begin() as connection:
@@ -56,11 +59,14 @@ def making(engine: Engine, name: str) -> Iterator[Connection]:
 
 
 def require_person(name: str, actor: str) -> None:
-    """Raise ActionRefused if it is not said who changes an experiment, or too long.
+    """Refuse a change of an experiment if it is not said who makes it.
 
     Args:
-        name: The experiment.
+        name: The experiment's name, for the error.
         actor: Who changes it.
+
+    Raises:
+        ActionRefused: The actor is blank, or has more than 200 characters.
     """
     if not actor.strip():
         raise ActionRefused(f"it is not known who changes {name}", fix="pass --by NAME")
@@ -72,11 +78,14 @@ def require_person(name: str, actor: str) -> None:
 
 
 def require_problem(experiment: Experiment, problem: str) -> None:
-    """Raise ActionRefused if an experiment is of another problem, whose champion its plan would lose.
+    """Refuse an experiment of another problem, whose champion its plan would lose.
 
     Args:
-        experiment: The experiment.
+        experiment: The experiment that is to be changed.
         problem: The name of the problem in use.
+
+    Raises:
+        ActionRefused: The experiment is of another problem.
     """
     if experiment.problem != problem:
         raise ActionRefused(
@@ -86,12 +95,15 @@ def require_problem(experiment: Experiment, problem: str) -> None:
 
 
 def require_reason(name: str, actor: str, reason: str) -> None:
-    """Raise ActionRefused if a change has no actor or no reason.
+    """Refuse a change that has no actor or no reason.
 
     Args:
-        name: The experiment.
+        name: The experiment's name, for the error.
         actor: Who changes it.
-        reason: Why.
+        reason: Why, in a few words.
+
+    Raises:
+        ActionRefused: The reason is blank, or as `require_person`.
     """
     require_person(name, actor)
     if not reason.strip():
@@ -101,13 +113,16 @@ def require_reason(name: str, actor: str, reason: str) -> None:
 
 
 def require_current(experiment: Experiment, actor: str, expected_changes: int | None, last: Change) -> None:
-    """Raise ActionRefused if there were changes that the actor has not seen.
+    """Refuse a change if there were others that the actor has not seen.
 
     Args:
         experiment: The experiment as it is stored.
         actor: Who changes it.
         expected_changes: The number of changes that the actor has seen; None: the actor does not say.
         last: The newest change.
+
+    Raises:
+        ActionRefused: There were such changes, or the actor is automatic and does not say what it has seen.
     """
     if expected_changes is None and is_automatic(actor):
         raise ActionRefused(
@@ -119,12 +134,15 @@ def require_current(experiment: Experiment, actor: str, expected_changes: int | 
 
 
 def require_design(experiment: Experiment, action: Action, design: Design | None) -> None:
-    """Raise ActionRefused if a new design is missing, does not belong to the action, or changes too much.
+    """Refuse a new design that is missing, does not belong to the action, or changes too much.
 
     Args:
-        experiment: The experiment.
+        experiment: The experiment with its present design.
         action: What is done.
         design: The new design; None: it stays.
+
+    Raises:
+        ActionRefused: A revision has no design, the action takes none, or a field would change that is fixed.
     """
     name = experiment.name
     if action == "revise" and design is None:
@@ -151,15 +169,18 @@ def require_unobjected(
     variant: str | None,
     confirmed: Collection[str],
 ) -> None:
-    """Raise ActionRefused with what guards object to and the actor has not confirmed.
+    """Refuse an action to which guards object, unless the actor has confirmed what may be confirmed.
 
     Args:
-        experiment: The experiment.
+        experiment: The experiment as it is stored.
         action: What is to be done.
         facts: What guards depend on.
         actor: Who wants it.
-        variant: The variant to ship.
+        variant: The variant to ship; None where the action ships none.
         confirmed: Names of the guards that the actor passes by.
+
+    Raises:
+        ActionRefused: A guard objects, the action has no such guard, or an automatic actor confirms one.
     """
     known = CONFIRMED.get(action, ())
     unknown = sorted(set(confirmed) - set(known))
@@ -197,12 +218,15 @@ def apply(
 
     Args:
         connection: Within the transaction of the change.
-        experiment: The experiment before it.
+        experiment: The experiment before it. A row with another number of changes is a conflict.
         action: What is done.
         actor: Who does it.
         reason: Why.
-        evidence: Figures that it rests on.
+        evidence: Figures that it rests on, by name.
         design: The new design; None: it stays.
+
+    Returns:
+        The change as it is stored, with its digests.
 
     Raises:
         ActionRefused: Another change came first.
@@ -236,14 +260,17 @@ def record(
 
     Args:
         connection: Within the transaction of the change.
-        name: The experiment.
+        name: The experiment's name.
         standing: Where it stands after the change.
         action: What was done.
-        from_state: The state before.
+        from_state: The state before; None: the experiment was created.
         actor: Who did it.
-        reason: Why.
-        evidence: Figures that it rests on.
+        reason: Why. Blanks around it are removed.
+        evidence: Figures that it rests on, by name.
         now: When.
+
+    Returns:
+        The change as it is stored, with its digests.
     """
     return audit.append(
         connection,

@@ -93,7 +93,12 @@ def release(connection: Connection, experiment: str, now: datetime, *, cool_down
 
 
 def claimed(connection: Connection, experiment: str) -> tuple[Range, ...]:
-    """Return the ranges [start, end) that an experiment has claimed and not released, ascending."""
+    """Return the ranges [start, end) that an experiment has claimed and not released, ascending.
+
+    Args:
+        connection: Of the metadata database.
+        experiment: The experiment's name.
+    """
     table = namespace_claims.c
     query = (
         select(table.start, table.end)

@@ -46,7 +46,11 @@ def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment, e
 
 
 def newest_enrolled(folder: Path, experiment: Experiment) -> str:
-    """Return the newest file of an experiment's epoch, relative to the plan's folder.
+    """Return the newest file of the units of an experiment's epoch, relative to the plan's folder.
+
+    Args:
+        folder: The plan's folder.
+        experiment: The experiment with its present epoch, both of which the file's name has.
 
     Raises:
         TastemakerError: There is none.

@@ -42,13 +42,26 @@ def earlier_epochs(connection: Connection, experiment: Experiment) -> tuple[Earl
 
 
 def epochs_in_force(connection: Connection, experiment: Experiment) -> range:
-    """Return the epochs whose units have the variants that these gave them; arguments as above."""
+    """Return the epochs whose units still have the variants that these gave them.
+
+    Args:
+        connection: Of the metadata database.
+        experiment: The experiment; unless it is a bandit, only the present epoch is in force.
+    """
     earlier = earlier_epochs(connection, experiment)
     return range(earlier[0].epoch if earlier else experiment.epoch, experiment.epoch + 1)
 
 
 def planned_looks(connection: Connection, experiment: Experiment) -> Sequence[Row[Any]]:
-    """Return the looks at the epochs in force that could decide, the first one first; arguments as above."""
+    """Return the looks at the epochs in force that could decide, the first one first.
+
+    Args:
+        connection: Of the metadata database.
+        experiment: The experiment as it is stored.
+
+    Returns:
+        Rows of the table `looks`, without effects.
+    """
     c = looks.c
     epochs = epochs_in_force(connection, experiment)
     mine = c.experiment == experiment.name, c.is_planned, c.epoch >= epochs.start

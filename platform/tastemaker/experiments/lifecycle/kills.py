@@ -144,7 +144,12 @@ def read_plan(path: Path) -> ControlPlan:
 
 
 def settle(folder: Path, name: str) -> None:
-    """Forget a kill that the database has."""
+    """Remove the file of a kill that the database has; without one, do nothing.
+
+    Args:
+        folder: The plan's folder.
+        name: The experiment's name.
+    """
     (folder / FOLDER / f"{name}.json").unlink(missing_ok=True)
 
 

@@ -51,12 +51,15 @@ def read_known(
 
 
 def require_versions(registry: Registry, problem: str, experiment: Experiment) -> None:
-    """Raise TastemakerError if a version that more units would get does not exist any more, or is damaged.
+    """Refuse to enrol more units if a version that they would get is gone or damaged.
 
     Args:
         registry: The versions.
-        problem: The name of the problem.
-        experiment: The experiment.
+        problem: The problem's name.
+        experiment: The experiment, each of whose variants is checked.
+
+    Raises:
+        TastemakerError: A variant's version does not exist any more, or is damaged.
     """
     for name, variant in experiment.design.variants.items():
         fault = _fault_of(partial(_require_version, registry, problem, variant))

@@ -84,7 +84,15 @@ def list_namespaces(connection: Connection) -> list[StoredNamespace]:
 
 
 def require_namespace(connection: Connection, name: str) -> StoredNamespace:
-    """Return a namespace by its name. Raises TastemakerError if there is none."""
+    """Return a namespace by its name.
+
+    Args:
+        connection: Of the metadata database.
+        name: The namespace's name.
+
+    Raises:
+        TastemakerError: There is none of this name.
+    """
     known = {one.name: one for one in list_namespaces(connection)}
     if name not in known:
         make = f"make it: tastemaker experiment namespaces add {name}"

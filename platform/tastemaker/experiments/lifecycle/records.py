@@ -71,7 +71,15 @@ def read_experiments(connection: Connection, states: Collection[str] | None = No
 
 
 def read_experiment(connection: Connection, name: str) -> Experiment:
-    """Return an experiment by its name. Raises UnknownNameError if there is none."""
+    """Return an experiment by its name, with its present design.
+
+    Args:
+        connection: Of the metadata database.
+        name: The experiment's name.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
     row = connection.execute(_joined().where(experiments.c.name == name)).mappings().first()
     if row is not None:
         return _from_row(row)

@@ -102,12 +102,15 @@ class Experiments:
         self.publish()
 
     def create(self, design: Design, author: str, *, new_unit: Unit | None = None) -> Experiment:
-        """Store a draft.
+        """Store a draft of an experiment.
 
         Args:
-            design: What is to be tried.
+            design: What is to be tried. Only its name, its owner and its namespace are checked.
             author: Who writes it.
             new_unit: The unit of its namespace, which is made with it; None: there is one.
+
+        Returns:
+            The draft as it is stored.
 
         Raises:
             TastemakerError: There is an experiment of this name, its name has other signs than names have, or
