@@ -71,7 +71,12 @@ def clear(engine: Engine, problem: str, model: str, *, fitted: bool) -> None:
 
 
 def load(engine: Engine, problem: str) -> tuple[Failure, ...]:
-    """Return the models whose last backtest for a problem failed, by name."""
+    """Return the models whose last backtest for a problem failed, by name.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
+    """
     columns = failed_backtests.c.model, failed_backtests.c.reason, failed_backtests.c.failed_at
     mine = select(*columns).where(failed_backtests.c.problem == problem).order_by(failed_backtests.c.model)
     with engine.connect() as connection:

@@ -17,10 +17,20 @@ FLOOR = "random"
 
 
 def are_candidates(models: Sequence[str], baseline: str) -> NDArray[np.bool_]:
-    """Return bool[m], which of the models may be promoted."""
+    """Return bool[m], which of the models may be promoted.
+
+    Args:
+        models: The m models' names.
+        baseline: The baseline's name, which need not be among them.
+    """
     return np.array([model not in (baseline, FLOOR) for model in models], np.bool_)
 
 
 def are_others(models: Sequence[str], baseline: str) -> NDArray[np.bool_]:
-    """Return bool[m], which of the models are neither candidates nor the baseline."""
+    """Return bool[m], which of the models are neither candidates nor the baseline.
+
+    Args:
+        models: The m models' names.
+        baseline: The baseline's name, which need not be among them.
+    """
     return np.array([model == FLOOR != baseline for model in models], np.bool_)

@@ -16,15 +16,18 @@ Fault = Callable[[Ranking, Batch, int], str | None]
 
 
 def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> None:
-    """Raise PluginError if an answer can't be scored; the message names the model, the fault and the place.
+    """Refuse an answer that can't be scored, and name the model, the fault and the place.
 
     Without the check, an invalid list would be scored as a poor one.
 
     Args:
         model: The model that gave the answer.
         ranking: The answer.
-        batch: The requests.
-        k: The length of the lists.
+        batch: The requests, one row each.
+        k: The length of the lists that the model was asked for.
+
+    Raises:
+        PluginError: The answer has one of the `FAULTS`; the first one is named.
     """
     for fault in FAULTS:
         found = fault(ranking, batch, k)
@@ -36,7 +39,7 @@ def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> No
             )
 
 
-def wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
+def _wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
     """Check that an answer is a Ranking of numpy arrays with int32 items; return the fault, if any."""
     if not isinstance(ranking, Ranking):
         return f"expected a Ranking, got {type(ranking).__name__}"
@@ -48,7 +51,7 @@ def wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
     return None
 
 
-def wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that all three arrays are n x k; return the fault, if any."""
     for name, part in ranking._asdict().items():
         if part.shape != (len(batch), k):
@@ -56,7 +59,7 @@ def wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
     return None
 
 
-def unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that item numbers are those of the catalogue; return the fault, if any."""
     n_items = batch.history.n_items
     wrong = (ranking.items < NO_ITEM) | (ranking.items >= n_items)
@@ -65,14 +68,14 @@ def unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     )
 
 
-def gap(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _gap(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that a short row is padded at its end only; return the fault, if any."""
     shown = ranking.items != NO_ITEM
     wrong = (~shown[:, :-1] & shown[:, 1:]).any(axis=1)
     return f"row {np.flatnonzero(wrong)[0]} has an item after its padding" if wrong.any() else None
 
 
-def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that a list holds an item once; return the fault, if any."""
     ordered = np.sort(ranking.items, axis=1)
     wrong = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_ITEM)
@@ -82,7 +85,7 @@ def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     return f"row {row} holds item {ordered[row, column]} twice"
 
 
-def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that no recommended item is excluded or not offered by the batch; return the fault, if any."""
     rows, shown = np.arange(len(batch))[:, None], ranking.items != NO_ITEM
     items = np.where(shown, ranking.items, 0)
@@ -102,7 +105,7 @@ def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     return f"row {row} holds item {items[row, column]}, which its request does not allow"
 
 
-def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that scores are finite and descend along the row; return the fault, if any."""
     shown = ranking.items != NO_ITEM
     if np.isnan(ranking.scores).any():
@@ -117,7 +120,7 @@ def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
     )
 
 
-def wrong_propensities(ranking: Ranking, batch: Batch, k: int) -> str | None:
+def _wrong_propensities(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """Check that the propensities of the items shown are in (0, 1]; return the fault, if any."""
     shown = ranking.propensities[ranking.items != NO_ITEM]
     sound = (shown > 0) & (shown <= 1)
@@ -125,12 +128,12 @@ def wrong_propensities(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    wrong_type,
-    wrong_shape,
-    unknown_item,
-    gap,
-    repeated_item,
-    forbidden_item,
-    wrong_scores,
-    wrong_propensities,
+    _wrong_type,
+    _wrong_shape,
+    _unknown_item,
+    _gap,
+    _repeated_item,
+    _forbidden_item,
+    _wrong_scores,
+    _wrong_propensities,
 )

@@ -65,13 +65,16 @@ def ranking_report(
     """Write the report on a version's backtest.
 
     Args:
-        version: The version.
+        version: The version that the report is about.
         backtest: Its backtest.
         users: The lists and metrics of that backtest.
         split: The split that it was evaluated on.
-        engine: The metadata database.
+        engine: Of the metadata database.
         folder: The folder of all reports.
-        now: The time of the report.
+        now: The time of the report; None: the current one.
+
+    Returns:
+        The folder's page, and the summary as it is stored.
 
     Raises:
         TastemakerError: The backtest is one of other users than the split's, has no stored lists, or
@@ -148,12 +151,15 @@ def by_their_definition(
 
 
 def refuse_differences(name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
-    """Raise TastemakerError if a figure differs by more than rounding, with both figures.
+    """Refuse figures that differ from Evidently's by more than rounding.
 
     Args:
         name: The model and the version.
         ours: Our figures by metric.
         theirs: Evidently's.
+
+    Raises:
+        TastemakerError: A figure differs by more than `TOLERANCE`, or is NaN; both figures are named.
     """
     differing = [
         f"{metric} is {ours[metric]:.6f} by our evaluator and {theirs[metric]:.6f} by Evidently"

@@ -69,7 +69,12 @@ class UserResults:
 
 
 def get(engine: Engine, backtest_id: str) -> Backtest | None:
-    """Return a backtest by its id; None if it is not stored."""
+    """Return a backtest by its id; None if it is not stored.
+
+    Args:
+        engine: Of the metadata database.
+        backtest_id: The backtest's id.
+    """
     with engine.connect() as connection:
         row = connection.execute(select(backtests).where(backtests.c.id == backtest_id)).mappings().first()
     return None if row is None else _from_row(row)
@@ -79,6 +84,10 @@ def newest(engine: Engine, problem: str) -> list[Backtest]:
     """Return each model's newest listed backtest on the data that was last evaluated, by model name.
 
     Backtests on other data are left out: their figures can't be compared.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
     """
     mine = select(backtests).where(backtests.c.problem == problem, backtests.c.listed_at.is_not(None))
     order = backtests.c.listed_at.desc(), backtests.c.id
@@ -92,7 +101,13 @@ def newest(engine: Engine, problem: str) -> list[Backtest]:
 
 
 def listed(engine: Engine, problem: str, data_hash: str) -> list[Backtest]:
-    """Return each model's newest listed backtest on the data with this hash, by model name."""
+    """Return each model's newest listed backtest on the data with this hash, by model name.
+
+    Args:
+        engine: Of the metadata database.
+        problem: The problem's name.
+        data_hash: Hash of the split's data, as in `Backtest.data_hash`.
+    """
     query = (
         select(backtests)
         .where(
@@ -137,14 +152,27 @@ def put(engine: Engine, backtest: Backtest, *, listed: bool = True) -> None:
 
 
 def mark_as_listed(engine: Engine, backtest_id: str) -> None:
-    """Make a stored backtest the one that the leaderboard shows of its model."""
+    """Make a stored backtest the one that the leaderboard shows of its model.
+
+    Args:
+        engine: Of the metadata database.
+        backtest_id: The backtest's id; nothing happens if it is not stored.
+    """
     stored = update(backtests).where(backtests.c.id == backtest_id)
     with engine.begin() as connection:
         connection.execute(stored.values(listed_at=datetime.now(UTC)))
 
 
 def save_users(path: Path, results: UserResults) -> None:
-    """Write the users' metrics as an .npz file, atomically."""
+    """Write the users' metrics as an .npz file, atomically.
+
+    Args:
+        path: The file, `Backtest.users_path` below the artifacts folder; an older one is replaced.
+        results: What to write.
+
+    Raises:
+        ArtifactError: The file can't be written.
+    """
     arrays: dict[str, Any] = {f"metric.{name}": values for name, values in results.values.items()}
     arrays |= {f"users.{dimension}": slices for dimension, slices in results.user_slices.items()}
     for name, metrics in results.by_items.items():
@@ -162,7 +190,18 @@ def save_users(path: Path, results: UserResults) -> None:
 
 @contextmanager
 def writing(what: str, folder: Path) -> Iterator[None]:
-    """Turn errors of the operating system, such as a full disk, into an ArtifactError that names the fix."""
+    """Turn errors of the operating system, such as a full disk, into an ArtifactError that names the fix.
+
+    Args:
+        what: What is saved, for the error, such as `the users' metrics`.
+        folder: Where it is saved, for the error.
+
+    Raises:
+        ArtifactError: The block raised OSError.
+
+    Yields:
+        Nothing: the block writes.
+    """
     try:
         yield
     except OSError as error:
@@ -173,7 +212,15 @@ def writing(what: str, folder: Path) -> Iterator[None]:
 
 
 def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
-    """Return each user's metrics of a backtest. Raises ArtifactError if the file is missing or malformed."""
+    """Return each user's metrics of a backtest.
+
+    Args:
+        artifacts: The artifacts folder, to which `Backtest.users_path` is relative.
+        backtest: The backtest.
+
+    Raises:
+        ArtifactError: The file is missing or malformed.
+    """
     path = artifacts / backtest.users_path
     try:
         # NumPy leaves a file open that it can't read.

@@ -69,8 +69,11 @@ def measure(
     Args:
         backtester: The model, its config and the data.
         seed: The first seed, that of the settings, whose figure the leaderboard shows.
-        count: The number of seeds.
-        report: Called after each backtest.
+        count: The number of seeds; a spread needs at least two.
+        report: Called after each backtest with its seed and its figure; None for no calls.
+
+    Returns:
+        The spread of each metric, as it is stored.
     """
     metric = backtester.dataset.problem.metric
     found = []
@@ -84,11 +87,11 @@ def measure(
         {name: tuple(one.metrics[name].value for one in found) for name in found[0].metrics},
         datetime.now(UTC),
     )
-    put(backtester.engine, spread)
+    _put(backtester.engine, spread)
     return spread
 
 
-def put(engine: Engine, spread: SeedSpread) -> None:
+def _put(engine: Engine, spread: SeedSpread) -> None:
     """Store a spread, replacing that of the same backtest."""
     row = asdict(spread)
     same = seed_spreads.c.backtest_id == spread.backtest_id
@@ -98,7 +101,12 @@ def put(engine: Engine, spread: SeedSpread) -> None:
 
 
 def load(engine: Engine, backtest_ids: Collection[str]) -> dict[str, SeedSpread]:
-    """Return the stored spreads by backtest id."""
+    """Return the stored spreads over seeds by backtest id.
+
+    Args:
+        engine: Of the metadata database.
+        backtest_ids: Ids of the first seeds' backtests. One whose spread was not measured is left out.
+    """
     wanted = select(seed_spreads).where(seed_spreads.c.backtest_id.in_(sorted(backtest_ids)))
     with engine.connect() as connection:
         rows = connection.execute(wanted).mappings().all()

@@ -81,11 +81,14 @@ def compare_slices(
     Coverage belongs to all users together, so it has no slices.
 
     Args:
-        users: The users' metrics, one entry per model.
+        users: The users' metrics, one entry per model, all with the same users.
         models: The models' names, in the same order.
-        baseline: The name of the baseline.
+        baseline: The name of the baseline, with which all are compared; it may be missing.
         metric: The name of the metric.
-        named: Slices that are never merged into OTHER, as keys.
+        named: Slices that are never merged into OTHER, as keys such as `users=new`.
+
+    Returns:
+        Slices of the users, then of the items; empty for a metric that has no values per user.
     """
     if METRICS[metric].per_user is None:
         return ()

@@ -22,6 +22,11 @@ class FrozenModel(Recommender[Any]):
     The model, the users' histories, the users and the items are those of the earlier day. The time, the
     excluded items and the user features are those of the request. Batches use the numbers of the later split;
     they are translated to the earlier split's numbers, and the lists back.
+
+    Args:
+        model: The fitted model, which answers in its own name.
+        then: The earlier split's snapshot, on which it was fitted.
+        now: The later split's snapshot, whose numbers batches and lists have.
     """
 
     def __init__(self, model: Recommender[Any], then: Snapshot, now: Snapshot) -> None:

@@ -19,12 +19,21 @@ GROUPS = {
 
 
 def title(metric: str, k: int) -> str:
-    """Return a metric's title with the length of the lists, such as NDCG@10."""
+    """Return a metric's title with the length of the lists, such as NDCG@10.
+
+    Args:
+        metric: The metric's name, a key of `METRICS`.
+        k: The length of the lists.
+    """
     return f"{METRICS[metric].title}@{k}"
 
 
 def number(value: float, *, signed: bool = False) -> str:
     """Return a number with four significant places below 10, then fewer.
+
+    Args:
+        value: The number. A minus is the sign −, not a hyphen.
+        signed: Whether a number above 0 begins with +.
 
     >>> [number(value) for value in (0.04123, 3.2714, 128.41, 20145.3)]
     ['0.0412', '3.271', '128.4', '20,145']
@@ -37,7 +46,12 @@ def number(value: float, *, signed: bool = False) -> str:
 
 
 def span(figures: Interval | Difference, *, signed: bool = False) -> str:
-    """Return an interval, such as `0.0380 to 0.0450`, or why there is none."""
+    """Return an interval, such as `0.0380 to 0.0450`, or why there is none.
+
+    Args:
+        figures: What has the interval, whose ends are NaN where there is none.
+        signed: Whether an end above 0 begins with +.
+    """
     if isnan(figures.low):
         return figures.why_none()
     return f"{number(figures.low, signed=signed)} to {number(figures.high, signed=signed)}"
@@ -137,7 +151,12 @@ def basis(board: Leaderboard) -> str:
 
 
 def days(start: datetime, end: datetime) -> str:
-    """Return a window's first and last day, both inclusive."""
+    """Return a window's first and last day, both inclusive, such as `2024-01-01 to 2024-01-31`.
+
+    Args:
+        start: When the window begins.
+        end: When it ends, exclusive: a window that ends at midnight does not have the day that begins then.
+    """
     return f"{start:%Y-%m-%d} to {end - timedelta(microseconds=1):%Y-%m-%d}"
 
 

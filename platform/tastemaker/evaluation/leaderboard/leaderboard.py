@@ -112,11 +112,14 @@ class Leaderboard:
         """Read each model's newest backtest, and compare them.
 
         Args:
-            engine: The metadata database.
-            problem: The problem.
+            engine: Of the metadata database.
+            problem: The problem, whose newest backtests are read.
             artifacts: The folder of the users' metrics.
             metric: The metric to order by; None for the problem's.
             takes_part: Returns whether a model is included, by its name.
+
+        Returns:
+            The leaderboard, with the spread over seeds where it was measured, and the models that failed.
 
         Raises:
             TastemakerError: There is no backtest; the message names the models that failed.
@@ -144,10 +147,13 @@ class Leaderboard:
         """Compare models, one backtest each.
 
         Args:
-            problem: The problem.
+            problem: Gives the baseline, the primary metric and the guardrails.
             backtests: One backtest per model.
             users: The users' metrics of each backtest, in the same order.
             metric: The metric to order by; None for the problem's.
+
+        Returns:
+            The leaderboard, without spreads over seeds and without failures.
 
         Raises:
             ArtifactError: The models were evaluated on different users.

@@ -73,6 +73,9 @@ class Pairs:
             others: bool[m], the models that are neither candidates nor the baseline; None for no model.
             seed: Seed of the resamples.
             resamples: Number of resamples; None for `significance.enough`.
+
+        Returns:
+            The comparison, whose rows and columns are the models in the order of `columns`.
         """
         n, m = columns.shape
         above, below = np.triu_indices(m, 1)
@@ -104,7 +107,12 @@ class Pairs:
         return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA) & np.isfinite(low)), n)
 
     def difference(self, one: int, other: int) -> Difference:
-        """Return the paired difference `one` - `other`, models given by their places."""
+        """Return the paired difference of two models, `one` - `other`, in the unit of the metric.
+
+        Args:
+            one: Place of the first model among the columns that were compared, from 0.
+            other: Place of the model that is subtracted.
+        """
         at = one, other
         return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
 

@@ -59,17 +59,20 @@ class BanditFeedback:
         rounds: ArrayLike | None = None,
         action_features: ArrayLike | None = None,
     ) -> BanditFeedback:
-        """Validate a log.
+        """Make a log from arrays, and validate it.
 
         Args:
-            actions: int[n], the actions shown.
+            actions: int[n], the actions shown, each in [0, n_actions).
             rewards: float[n].
             propensities: float[n], the probability of the action at its position, in (0, 1].
             n_actions: The size of the action set.
             positions: int[n], from 0; None if all are 0.
             contexts: float[n, d]; None for no context.
-            rounds: The list of each impression; None if each impression is a round.
+            rounds: [n], any key of the list of each impression; None if each impression is a round.
             action_features: float[n_actions, f]; None for no features.
+
+        Returns:
+            The log, with the rows in the same order and the rounds numbered from 0.
 
         Raises:
             OffPolicyError: A value is invalid; the message names the first such row.
@@ -206,6 +209,9 @@ class EvaluationPolicy(NamedTuple):
             log: The log of n impressions.
             distribution: float[n, n_actions], whose rows sum to 1.
 
+        Returns:
+            A policy with its distribution, by which every estimator can be computed.
+
         Raises:
             OffPolicyError: The shape is wrong, or a row is not a distribution.
         """
@@ -222,7 +228,19 @@ class EvaluationPolicy(NamedTuple):
 
     @classmethod
     def by_position(cls, log: BanditFeedback, table: ArrayLike) -> EvaluationPolicy:
-        """Make a policy that does not depend on the context from float64[n_actions, n_positions]."""
+        """Make a policy that depends on the position, but not on the context.
+
+        Args:
+            log: The log of n impressions.
+            table: float[n_actions, n_positions], whose columns sum to 1: see `open_bandit.thompson_sampling`.
+
+        Returns:
+            A policy with its distribution at the position of each impression.
+
+        Raises:
+            OffPolicyError: The table lacks a position or an action of the log, or a column is not a
+                distribution.
+        """
         chances = _numbers("table", table, ndim=2)
         unknown = log.positions >= chances.shape[1]
         limit = f"below {chances.shape[1]}, the columns of the table"
@@ -239,6 +257,9 @@ class EvaluationPolicy(NamedTuple):
             log: The log of n impressions.
             chosen: float[n], the policy's probability of each logged action.
             drawn: int64[n, draws], actions drawn from the policy; None for no draws.
+
+        Returns:
+            A policy without a distribution. With draws, reward models can be used.
 
         Raises:
             OffPolicyError: The length is wrong, or a value is not a probability or an action.

@@ -79,11 +79,11 @@ class Diagnostics(NamedTuple):
 
 
 def diagnose(log: BanditFeedback, target: EvaluationPolicy) -> Diagnostics:
-    """Compute the diagnostics of a log for a target policy.
+    """Return the diagnostics of a log for a target policy.
 
     Args:
         log: The logged impressions.
-        target: The policy to be evaluated.
+        target: The policy to be evaluated, with its probabilities on this log.
     """
     weights = target.chosen / log.propensities
     effective = kish(weights)

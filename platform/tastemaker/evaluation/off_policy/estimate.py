@@ -86,6 +86,9 @@ def estimate(
         level: Confidence level of the intervals.
         seed: Seed of the folds and of replay's draws.
 
+    Returns:
+        The diagnostics, and values and intervals per round.
+
     Raises:
         OffPolicyError: The log can't support an estimate, or an argument is invalid.
     """

@@ -51,6 +51,10 @@ def ips(weights: Float64, rewards: Float64) -> Estimate:
 
     Reference: Horvitz and Thompson, JASA 47, 1952.
 
+    Args:
+        weights: wᵢ, float64[n].
+        rewards: rᵢ, float64[n].
+
     >>> import numpy as np
     >>> weights, rewards = np.array([2.0, 0.0, 2.0, 0.0]), np.array([1.0, 1.0, 0.0, 0.0])
     >>> ips(weights, rewards).value, self_normalized_ips(weights, rewards).value
@@ -141,7 +145,15 @@ def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = 
 
 
 def by_list(estimate: Estimate, log: BanditFeedback) -> Estimate:
-    """Return the value of a list from that of an impression: contributions are summed over each round."""
+    """Return the value of a list from that of an impression: contributions are summed over each round.
+
+    Args:
+        estimate: Of an impression: its contributions are float64[n], in the order of the log.
+        log: Says which round each of the n impressions belongs to.
+
+    Returns:
+        An estimate with one contribution per round, whose mean is the value.
+    """
     contributions = log.by_round(estimate.contributions)
     return estimate._replace(value=float(contributions.mean()), contributions=contributions)
 

@@ -44,7 +44,16 @@ class BetaDraws(Protocol):
     """Protocol of a numpy Generator, or of a RandomState to repeat another program's stream."""
 
     def beta(self, a: Any, b: Any, size: Any) -> Any:
-        """Draw from Beta(a, b)."""
+        """Draw independently from Beta(a, b).
+
+        Args:
+            a: α, above 0: float64[n_items].
+            b: β, above 0: float64[n_items].
+            size: The shape of the draws, (draws, n_items).
+
+        Returns:
+            float64 of that shape, 0 to 1.
+        """
 
 
 def load_log(path: Path, *, n_items: int | None = None) -> BanditFeedback:
@@ -55,6 +64,9 @@ def load_log(path: Path, *, n_items: int | None = None) -> BanditFeedback:
     Args:
         path: The CSV file.
         n_items: The number of items; None for the number of affinity columns, of which there is one per item.
+
+    Returns:
+        An impression per row, each a round of its own, with positions from 0 and clicks as rewards.
 
     Raises:
         OffPolicyError: The file can't be read, lacks a column, or has invalid rows.

@@ -71,6 +71,9 @@ def cross_fit(
         folds: The number of folds, at least 2.
         seed: Seed of the folds.
 
+    Returns:
+        Predictions of the reward of each impression, in the order of the log.
+
     Raises:
         OffPolicyError: `folds` is out of range, or neither the target's distribution nor draws are given.
     """

@@ -35,7 +35,12 @@ TITLES = {
 
 
 def show_diagnostics(inputs: ForecastInputs, console: Console) -> None:
-    """Print which requests are used, and the diagnostics of their log for the version."""
+    """Print which requests are used, and the diagnostics of their log for the version.
+
+    Args:
+        inputs: What `forecast.prepare` returned.
+        console: Where it is printed.
+    """
     log, version = inputs.requests.log, inputs.version
     console.print(f"[bold]{escape(version.model)}[/bold] {escape(version.id)}", soft_wrap=True)
     console.print(f"{log.n_rounds:,} requests with {len(log):,} impressions")
@@ -53,7 +58,12 @@ def show_diagnostics(inputs: ForecastInputs, console: Console) -> None:
 
 
 def show_forecast(forecast: Forecast, console: Console) -> None:
-    """Print the estimates and the uplift."""
+    """Print the estimates and the uplift of a forecast.
+
+    Args:
+        forecast: What `forecast.compute` returned.
+        console: Where it is printed.
+    """
     rows = [
         (TITLES.get(name, name), number(interval.value), span(interval))
         for name, interval in forecast.estimates.items()

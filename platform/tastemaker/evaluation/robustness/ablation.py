@@ -84,7 +84,10 @@ def ablation(backtester: Backtester, names: Collection[str] = (), report: Report
     Args:
         backtester: The model, its config and the data.
         names: The features to leave out, one at a time; empty for all.
-        report: Called after each backtest.
+        report: Called after each backtest with what was evaluated and its figure; None for no calls.
+
+    Returns:
+        Gain and cost of each feature, the largest gain first. It is not stored.
 
     Raises:
         TastemakerError: The model declares no feature, or has none of a given name.

@@ -80,7 +80,12 @@ def terminal(found: Ablation) -> str:
 
 
 def draw(found: Ablation, path: Path) -> None:
-    """Write the plot as a PNG, atomically: gains with intervals on the left, costs on the right."""
+    """Write the plot as a PNG, atomically: gains with intervals on the left, costs on the right.
+
+    Args:
+        found: The ablation, with at least one feature.
+        path: The PNG file; an older one is replaced.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -65,7 +65,12 @@ def to_dict(found: Curves) -> dict[str, Any]:
 
 
 def draw(found: Sequence[Curves], path: Path) -> None:
-    """Write the plot as a PNG, atomically."""
+    """Write learning curves and staleness of some models side by side as a PNG, atomically.
+
+    Args:
+        found: At least one model, all with the same metric and k.
+        path: The PNG file; an older one is replaced.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -114,14 +114,17 @@ class Staleness:
 
 
 def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = None) -> Staleness:
-    """Evaluate the last weeks of the data, and store the result.
+    """Evaluate a model on the last weeks of the data without and with retraining, and store its staleness.
 
     Backtests that are stored are not run again. Weeks without a user to evaluate are left out.
 
     Args:
         backtester: The model, its config and the data.
         weeks: The number of weeks.
-        report: Called after each week.
+        report: Called after each week with its age and the stale model's figure; None for no calls.
+
+    Returns:
+        The staleness as it is stored.
 
     Raises:
         TastemakerError: The data is too short, or fewer than two weeks have users to evaluate.
@@ -230,7 +233,12 @@ def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64, *, certain:
 
 
 def put(engine: Engine, found: Staleness) -> None:
-    """Store a staleness."""
+    """Store a model's staleness, and keep earlier ones.
+
+    Args:
+        engine: Of the metadata database.
+        found: What `measure` found.
+    """
     row = {
         one.name: getattr(found, one.name)
         for one in fields(found)

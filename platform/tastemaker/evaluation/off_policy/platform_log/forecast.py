@@ -85,6 +85,9 @@ def prepare(
         feature_root: The folder of the feature snapshots.
         seed: Seed of the draws.
 
+    Returns:
+        What `compute` needs: the probabilities of both versions on the same requests, and the diagnostics.
+
     Raises:
         OffPolicyError: No request can be used; the message gives the reasons.
     """
@@ -100,7 +103,18 @@ def prepare(
 
 
 def compute(inputs: ForecastInputs, *, seed: int = 0) -> Forecast:
-    """Compute a forecast. Raises OffPolicyError where the log can't support an estimate."""
+    """Compute a version's forecast from its replayed requests.
+
+    Args:
+        inputs: What `prepare` returned.
+        seed: Seed of the reward model's folds and of replay's draws.
+
+    Returns:
+        The forecast, which is not stored. Values are rewards per request.
+
+    Raises:
+        OffPolicyError: The log can't support an estimate.
+    """
     log, times = inputs.mine.log, inputs.requests.requests["occurred_at"].to_pylist()
     report = estimate(*inputs.mine, reward_model=REWARD_MODEL, seed=seed)
     found = {"logged": report.logged} | {name: each.bootstrap for name, each in report.results.items()}
@@ -126,7 +140,12 @@ def compute(inputs: ForecastInputs, *, seed: int = 0) -> Forecast:
 
 
 def put(engine: Engine, forecast: Forecast) -> int:
-    """Store a forecast, and return its number."""
+    """Store a forecast, and return its number.
+
+    Args:
+        engine: Of the metadata database.
+        forecast: What to store; earlier forecasts of the version are kept.
+    """
     row = asdict(forecast) | _figures(forecast)
     with engine.begin() as connection:
         return int(connection.execute(insert(forecasts).values(row).returning(forecasts.c.id)).scalar_one())
@@ -146,7 +165,12 @@ def _figures(forecast: Forecast) -> dict[str, Any]:
 
 
 def newest(engine: Engine, version_id: str) -> Forecast | None:
-    """Return the newest forecast of a version, to compare an experiment with; None if there is none."""
+    """Return the newest forecast of a version, to compare an experiment with; None if there is none.
+
+    Args:
+        engine: Of the metadata database.
+        version_id: The id of the version that was forecast.
+    """
     query = select(forecasts).where(forecasts.c.version_id == version_id)
     with engine.connect() as connection:
         row = connection.execute(query.order_by(forecasts.c.id.desc()).limit(1)).mappings().first()

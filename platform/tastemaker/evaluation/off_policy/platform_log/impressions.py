@@ -43,8 +43,11 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
     Args:
         lake: The lake with the request log and the events.
         problem: The problem, which defines the rewards.
-        since: Leave out requests before this time (seconds UTC).
-        versions: Leave out requests that were answered by other versions.
+        since: Leave out requests before this time (seconds since 1970 UTC).
+        versions: Ids of versions: requests that others answered are left out.
+
+    Returns:
+        The requests, oldest first, their impressions, and why others are left out.
 
     Raises:
         OffPolicyError: No request can be used; the message gives the reasons.

@@ -42,9 +42,12 @@ def read_features(
     Args:
         lake: The lake with the features.
         loaded: The version.
-        requests: The requests.
+        requests: The requests that are replayed.
         feature_root: The folder of the feature snapshots.
         seed: Seed of the draws.
+
+    Returns:
+        The impressions of the requests, in their order, and the version's probabilities on them.
     """
     from tastemaker.features.snapshots import SnapshotFeatures
 

@@ -59,10 +59,13 @@ def replay(
 
     Args:
         loaded: The version.
-        requests: The requests.
+        requests: The requests, which are answered in blocks.
         features: Returns the user features at the end of the version's data.
         seed: Seed of the draws.
         draws: Number of answers per request of a stochastic version.
+
+    Returns:
+        One entry per impression, in the order of `requests.log`, with at most `KEPT_DRAWS` of the draws.
 
     Raises:
         PluginError: The version fails, or returns a list that can't be scored.
