@@ -121,8 +121,7 @@ def check_snapshot(kind: Kind, path: Path, end: int, earlier: Path | None = None
 
     Returns:
         The number of rows, the faults and the warnings. A snapshot that lacks columns, or has no row, has
-            that
-            fault alone.
+        that fault alone.
     """
     load_library()
     import great_expectations as gx

@@ -40,6 +40,10 @@ def files_version(lake: Lake, *tables: str) -> dg.DataVersion:
     """Return the version of tables of the lake, from the names, sizes and times of their files.
 
     Files are replaced when their rows change and not otherwise, and there may be gigabytes of them.
+
+    Args:
+        lake: Where the files are.
+        *tables: The names of the tables.
     """
     return version_of([_state(path) for table in tables for path in lake.files(table)])
 
@@ -90,7 +94,11 @@ def model_code_version(plugin: Plugin) -> str:
 def config_version(opened: Workspace, plugin: Plugin) -> str:
     """Return the version of a model's hyperparameters, problem and seed, or of what is wrong with them.
 
-    The files are read again: the process of the sensors lives for days.
+    The files are read again: the process of the sensors lives for days. The problem's slices do not count.
+
+    Args:
+        opened: Its settings name the problem file, the seed and the model's config.
+        plugin: The model.
     """
     try:
         problem = load_problem(opened.settings.problem).model_dump(mode="json", exclude={"slices"})

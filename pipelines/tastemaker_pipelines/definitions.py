@@ -56,7 +56,12 @@ def build_defs(workspace: LazyWorkspace) -> dg.Definitions:
 
 
 def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
-    """Return the asset graph over these plugins; its assets read the settings when they run."""
+    """Return the asset graph over these plugins; its assets read the settings when they run.
+
+    Args:
+        plugins: The models; a broken one has an asset that reports what is wrong with it.
+        workspace: What the assets open; `automation.enabled` is read from it now, for the schedule.
+    """
     names = [plugin.name for plugin in plugins.sound]
     everything = dg.define_asset_job(
         job_runs.ALL_ASSETS,

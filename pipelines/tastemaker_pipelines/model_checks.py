@@ -19,7 +19,14 @@ Result = dg.MaterializeResult[None]
 
 
 def check_spec(name: str, asset: str, model: str, description: str) -> list[dg.AssetCheckSpec]:
-    """Return the check `name` of the asset `asset/model`."""
+    """Return the check `name` of the asset `asset/model`, in a list, as Dagster's decorators take it.
+
+    Args:
+        name: The check's name.
+        asset: The prefix of the asset's key, such as `backtests`.
+        model: The model's name, in characters that an asset key may have.
+        description: What it means that the check passed, as a sentence for Dagster's page.
+    """
     return [dg.AssetCheckSpec(name, asset=dg.AssetKey([asset, model]), description=description)]
 
 

@@ -24,6 +24,16 @@ class PostgresRuns(DagsterPostgresStorage):
     """Runs and events in a Postgres database of their own."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the storage; its tables are created if there are none.
+
+        Args:
+            postgres_url: A SQLAlchemy URL, whose database holds nothing else.
+            inst_data: The class and the settings in dagster.yaml, by which Dagster makes it again; None if it
+                was not made from them.
+
+        Raises:
+            TastemakerError: The database is Tastemaker's metadata database.
+        """
         with create_engine(postgres_url, poolclass=NullPool).begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             if inspect(connection).has_table(ingested_days.name):
@@ -36,6 +46,11 @@ class PostgresRuns(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return the storage that dagster.yaml describes, in a process that can be ended."""
+        """Return the storage that dagster.yaml describes, in a process that can be ended.
+
+        Args:
+            inst_data: The class and the settings in dagster.yaml.
+            config_value: The settings, with `postgres_url`.
+        """
         restore_interrupts()
         return cls(config_value["postgres_url"], inst_data)

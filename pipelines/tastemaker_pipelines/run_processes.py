@@ -32,6 +32,9 @@ def run_process(settings: Settings, instance: dg.DagsterInstance, run_id: str) -
         settings: The home folder.
         instance: The instance that keeps the run.
         run_id: The run.
+
+    Yields:
+        Nothing, once; other runs are looked for every five seconds until the block ends.
     """
 
     def look() -> None:

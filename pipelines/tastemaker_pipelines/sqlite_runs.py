@@ -18,7 +18,13 @@ from tastemaker.util.interrupts import restore_interrupts
 
 
 class SqliteRuns(DagsterSqliteStorage):
-    """Runs and events in SQLite files of a folder."""
+    """Runs and events in SQLite files of a folder.
+
+    Args:
+        base_dir: The folder; it is made if it is missing.
+        inst_data: The class and the settings in dagster.yaml, by which Dagster makes it again; None if it was
+            not made from them.
+    """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         folder = Path(base_dir)
@@ -30,6 +36,10 @@ class SqliteRuns(DagsterSqliteStorage):
         """Return the storage that dagster.yaml describes, in a process that can be ended.
 
         It is the first of our code that each of Dagster's own processes calls.
+
+        Args:
+            inst_data: The class and the settings in dagster.yaml.
+            config_value: The settings, with `base_dir`.
         """
         restore_interrupts()
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -54,7 +54,12 @@ class ConditionResult(NamedTuple):
 
 
 class RecordedCondition(dg.AutomationCondition[dg.AssetKey]):
-    """Condition on an asset that is computed from records of its past."""
+    """Condition on an asset that is computed from records of its past.
+
+    Args:
+        name: Its name in Dagster's evaluations, such as `stale`.
+        find: Computes whether it is met, from the asset's records as of the time of an evaluation.
+    """
 
     def __init__(self, name: str, find: Callable[[AssetRecords], ConditionResult]) -> None:
         self._name = name
@@ -148,7 +153,12 @@ def _inputs_sound() -> Rule:
 
 
 class ModelRules:
-    """The conditions of one model."""
+    """The conditions of one model.
+
+    Args:
+        plugin: The model.
+        workspace: Settings, tuned configs and measurements are read from it at each evaluation.
+    """
 
     def __init__(self, plugin: Plugin, workspace: LazyWorkspace) -> None:
         self._plugin = plugin

@@ -82,7 +82,13 @@ def check(path: Path | None, name: str | None, as_json: bool) -> None:
 
 
 def as_data(source: SourceSettings, found: Inspection, sections: list[Section]) -> dict[str, Any]:
-    """Return the report in types that JSON has."""
+    """Return the report in types that JSON has.
+
+    Args:
+        source: The source that was read: its name and path are in the report.
+        found: What the gate makes of its tables, with examples of each reason.
+        sections: The facts that follow, by the section's name; their warnings are left out.
+    """
     return {
         "source": source.name,
         "path": None if source.path is None else str(source.path),

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def show(source: SourceSettings, found: Inspection, sections: list[Section], warnings: list[str]) -> None:
-    """Print what the gate makes of the tables, then each section, then every warning."""
+    """Print what the gate makes of the tables, then each section, then every warning.
+
+    Args:
+        source: The source that was read, for the first line.
+        found: What the gate makes of its tables; items and users without a row are left out.
+        sections: The facts that follow; a section without any is left out.
+        warnings: Those of all sections, each a sentence or two.
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)

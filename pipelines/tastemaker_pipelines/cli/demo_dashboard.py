@@ -31,7 +31,12 @@ FLAGS = (
 
 
 def show_dashboard(workspace: Workspace, console: Console) -> None:
-    """Print the sentence of the page Today, and where a picture of it is."""
+    """Print the sentence of the page Today, and where a picture of it is.
+
+    Args:
+        workspace: Of the demo's home, in whose `dashboard/today.png` the picture is.
+        console: Where it is printed.
+    """
     from tastemaker.dashboard.filters import PageFilters
     from tastemaker.dashboard.pages import today
     from tastemaker.dashboard.reader import DashboardReader

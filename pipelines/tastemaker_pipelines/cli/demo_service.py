@@ -75,7 +75,12 @@ def variables(workspace: Workspace) -> dict[str, str]:
 
 
 def ask(url: str, user_id: str) -> dict[str, Any]:
-    """Request a list of ten items for a user, and return the answer."""
+    """Request a list of ten items for a user, and return the answer.
+
+    Args:
+        url: The service's address, without a path.
+        user_id: The user's id, as the shop has it.
+    """
     body = json.dumps({"user_id": user_id, "k": 10}).encode()
     request = urllib.request.Request(f"{url}/recommend", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as response:
@@ -91,6 +96,9 @@ def visit(workspace: Workspace, url: str, visits: int, mix: TrafficMix) -> Summa
         url: The service.
         visits: How many visits.
         mix: Who comes.
+
+    Returns:
+        What the users did and saw, and how fast the service was.
     """
     from tastemaker.simulator.traffic.plan import Plan
     from tastemaker.simulator.traffic.simulation import shop_of, simulate

@@ -50,7 +50,12 @@ def shown(console: Console) -> Iterator[Listener]:
 
 
 def line(step: Step, seconds: float) -> str:
-    """Return the line of a finished step: its sign, seconds, name and facts, or its error."""
+    """Return the line of a finished step: its sign, seconds, name and facts, or its error.
+
+    Args:
+        step: A step that is done, failed or skipped. At most four of its facts are shown.
+        seconds: How long it took; 0.0 if it did not run.
+    """
     from rich.markup import escape
 
     sign = SIGNS[step.state]

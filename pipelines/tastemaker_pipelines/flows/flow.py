@@ -41,6 +41,9 @@ class FlowHost(Protocol):
         Args:
             question: Markdown.
             key: The same for the same question, of lower case letters, digits and dashes.
+
+        Returns:
+            The answer, once there is one; before, the call does not return.
         """
 
     def wait(self, key: str) -> NoReturn:
@@ -129,7 +132,12 @@ def ask_until_recorded(
 
 
 def wait_key(stamp: str, suffix: str) -> str:
-    """Return the key of a wait, from which `stamp_of` reads the stamp."""
+    """Return the key of a wait, from which `stamp_of` reads the stamp.
+
+    Args:
+        stamp: The work's stamp, without two dashes in a row.
+        suffix: What sets this wait apart from others with the same stamp: a number or a time.
+    """
     return f"{stamp}--{suffix}"
 
 

@@ -20,7 +20,12 @@ CHECK_SECONDS = 2.0
 
 
 class StillPending(Exception):
-    """Raised by a local host to leave a flow whose work is not at its end."""
+    """Raised by a local host to leave a flow whose work is not at its end.
+
+    Args:
+        key: The key of the wait, which has the work's stamp.
+        question: What a person is asked, in Markdown; empty if the flow waits for a time.
+    """
 
     def __init__(self, key: str, question: str = "") -> None:
         super().__init__(key)
@@ -34,11 +39,26 @@ class LocalHost:
         self._kept: dict[str, str] = {}
 
     def once(self, name: str, step: Callable[[], str]) -> str:
+        """Return the result of a step of the flow, which is kept until this process ends.
+
+        Args:
+            name: The step's name within the flow.
+            step: Computes the result.
+        """
         if name not in self._kept:
             self._kept[name] = step()
         return self._kept[name]
 
     def ask(self, question: str, key: str) -> ApprovalAnswer:
+        """Leave the flow with a question, which a person answers by a command; never return.
+
+        Args:
+            question: Markdown.
+            key: The same for the same question, of lower case letters, digits and dashes.
+
+        Raises:
+            StillPending: Always, with the question.
+        """
         raise StillPending(key, question)
 
     def wait(self, key: str) -> NoReturn:

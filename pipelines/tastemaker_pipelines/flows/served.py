@@ -31,12 +31,26 @@ class PrefectHost:
     """Runs a flow within a run of Prefect."""
 
     def once(self, name: str, step: Callable[[], str]) -> str:
+        """Return a step's result, which Prefect keeps for the run: after a kill, it is not computed again.
+
+        Args:
+            name: The step's name within the flow.
+            step: Computes the result.
+        """
         key = f"{flow_run.id}-{name}"
         kept: Task[[], str] = Task(step, name=name, persist_result=True, cache_key_fn=lambda *_: key)
         result: str = kept()
         return result
 
     def ask(self, question: str, key: str) -> ApprovalAnswer:
+        """Suspend the run until a person has filled in the form on its page, and return the answer.
+
+        A form that was closed without an answer is shown again, under another key.
+
+        Args:
+            question: Markdown, above the form.
+            key: The same for the same question, of lower case letters, digits and dashes.
+        """
         form = Decision.with_initial_data(description=question, approve=False)
         attempt = 0
         while True:

@@ -48,7 +48,12 @@ def simulated(folder: Path) -> Project:
 
 
 def without_file(folder: Path, source: str) -> tuple[Project, list[str]]:
-    """Return the contents for a source that reads no file, such as sql, and what is left to fill in."""
+    """Return the contents for a source that reads no file, such as sql, and what is left to fill in.
+
+    Args:
+        folder: The project's folder, whose name becomes the title.
+        source: The name of the source.
+    """
     section = _section(source, *(SQL if source == "sql" else ()))
     project = Project(title(folder), section, _problem({"name": title(folder)}), CHECK)
     return project, [

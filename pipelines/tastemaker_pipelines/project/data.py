@@ -39,6 +39,9 @@ def examine(path: Path, source: str, columns: Mapping[str, str]) -> Examined:
         source: A source that reads files, such as table.
         columns: Canonical column -> the file's own column.
 
+    Returns:
+        The event types with their rows, the days from the first event to the last, and the reader's warnings.
+
     Raises:
         TastemakerError: If the file can't be read, lacks a column that is needed, or has no dated event.
     """
@@ -75,12 +78,22 @@ def examine(path: Path, source: str, columns: Mapping[str, str]) -> Examined:
 
 
 def test_days(days: int, default: int) -> int:
-    """Return the length of the test period for data of so many days."""
+    """Return the length of the test period in days for data of so many days: a fifth of them, at least 1.
+
+    Args:
+        days: From the first day of the data to the last.
+        default: The greatest length: the problem's, where the data is long enough.
+    """
     return max(1, min(default, days // TEST_SHARE))
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return the path as seen from the folder, so that both can be moved together."""
+    """Return the path as seen from the folder, so that both can be moved together.
+
+    Args:
+        path: A file, which need not be below the folder; links are followed.
+        folder: The folder that the path is relative to. On another drive, the path is absolute.
+    """
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive
