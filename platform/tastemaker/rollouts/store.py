@@ -135,7 +135,15 @@ def named(rollout: Rollout) -> str:
 
 
 def read_rollout(engine: Engine, rollout_id: int) -> Rollout:
-    """Return a rollout by its id. Raises TastemakerError if there is none."""
+    """Return a rollout by its id.
+
+    Args:
+        engine: The metadata database.
+        rollout_id: The rollout.
+
+    Raises:
+        TastemakerError: There is no such rollout.
+    """
     with engine.connect() as connection:
         return _read(connection, rollout_id)
 
@@ -176,6 +184,9 @@ def add(engine: Engine, proposal: Proposal, move: Move, now: datetime) -> Rollou
         proposal: The version, and how it enters production.
         move: Who begins it, and why.
         now: The time.
+
+    Returns:
+        The rollout with its new id.
     """
     row = proposal._asdict() | {"state": move.state, "started_at": now}
     with engine.begin() as connection:

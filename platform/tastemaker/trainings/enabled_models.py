@@ -51,6 +51,9 @@ def require_installed(where: str, given: Iterable[str], installed: Iterable[str]
         where: What contains the names, for the message.
         given: The names.
         installed: The names of the installed models.
+
+    Raises:
+        TastemakerError: A name is not installed; the fix has the nearest one that is, if one is near.
     """
     known = sorted(installed)
     for name in given:

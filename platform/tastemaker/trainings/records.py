@@ -108,6 +108,9 @@ class TrainingRecords:
             model: The model's name.
             reasons: Why it is trained.
             need: Its size.
+
+        Yields:
+            Nothing, once the model's lock is held and the row is stored.
         """
         with file_lock(self._lock(model)):
             self._set_killed(model)
@@ -164,7 +167,12 @@ class TrainingRecords:
             connection.execute(update(trainings).where(*mine).values(values))
 
     def get(self, run_id: str, model: str) -> Training | None:
-        """Return a run's training of a model; None if there is none."""
+        """Return a run's training of a model; None if there is none.
+
+        Args:
+            run_id: The orchestrator's run.
+            model: The model's name.
+        """
         query = select(trainings).where(trainings.c.run_id == run_id, trainings.c.model == model)
         with self.engine.connect() as connection:
             row = connection.execute(query).mappings().first()

@@ -31,6 +31,9 @@ def make_ready(
         reason: Why.
         expected_changes: As in `Experiments.change`.
 
+    Returns:
+        The change as it is stored.
+
     Raises:
         TastemakerError: The design is not complete, a version does not answer as recorded, or too few units
             are free.
@@ -69,6 +72,9 @@ def begin_epoch(
         reason: Why.
         design: The new design; None: it stays.
         expected_changes: As in `Experiments.change`.
+
+    Returns:
+        The change as it is stored.
 
     Raises:
         TastemakerError: As `Experiments.change`.

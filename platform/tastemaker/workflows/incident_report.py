@@ -71,6 +71,10 @@ def incident_report(settings: Settings, engine: Engine, number: int) -> Incident
         engine: The metadata database.
         number: The incident's number.
 
+    Returns:
+        The incident, the timeline from a day before its begin to an hour after its end, and its newest 20
+        lists.
+
     Raises:
         TastemakerError: There is no such incident, or the log can't be read.
     """

@@ -41,7 +41,12 @@ WHOLE_SECONDS = 600.0
 
 
 class LearningSession:
-    """Online learning of one version while its lock is held: see `learning_session`."""
+    """Online learning of one version while its lock is held: see `learning_session`.
+
+    Args:
+        workspace: The workspace, whose log is read.
+        version: The version to update; the caller holds its lock.
+    """
 
     def __init__(self, workspace: Workspace, version: Version) -> None:
         settings = workspace.settings
@@ -126,6 +131,10 @@ def _undrained(settings: Settings) -> Pending | None:
 def lists_learned_by(workspace: Workspace, version: Version) -> list[LearnedLists]:
     """Return which lists a version learned from, in its training and online.
 
+    Args:
+        workspace: The workspace.
+        version: A version; what it learned online is that of its current checkpoint.
+
     Raises:
         TastemakerError: The plan of the experiments, or the log, can't be read.
     """
@@ -171,6 +180,9 @@ def learning_session(
         workspace: The workspace.
         version: The version to update.
         wait: Whether to wait for the lock, and take over when the other process ends.
+
+    Yields:
+        The session, for the time of the block.
 
     Raises:
         LearnerBusy: Another process holds the lock, and `wait` is false.

@@ -206,7 +206,15 @@ def _result_of(workspace: Workspace, rollout: Rollout, before: Version | None) -
 def backtest_of(workspace: Workspace, version: Version) -> Backtest:
     """Return the backtest of a version's model and config on the current data; run it unless it is stored.
 
-    The leaderboard does not show it. Raises TastemakerError if the config can't be fitted.
+    The leaderboard does not show it.
+
+    Args:
+        workspace: The workspace, whose data and problem count.
+        version: The version; its model must be installed.
+
+    Raises:
+        RegistryError: The installed release of the model does not accept the version's config.
+        TastemakerError: The config can't be fitted, or there is no user to evaluate.
     """
     from pydantic import ValidationError
 

@@ -239,6 +239,9 @@ class PromotionGate:
                 promotion.
             actor: Who promotes it; None: that is not known.
 
+        Returns:
+            The entry of the log of promotions.
+
         Raises:
             RegistryError: The reason is empty; or the version does not pass the test, with the figures; or a
                 backtest is missing.

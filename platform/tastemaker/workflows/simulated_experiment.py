@@ -58,9 +58,12 @@ def simulate_experiment(
         seed: Of all runs.
         on_run: Called after each run.
 
+    Returns:
+        The true effects, the verdict that they demand, and the runs in their order.
+
     Raises:
-        TastemakerError: The kind can't be simulated, the log or the source has no users for it, a variant
-            has no version, or the primary metric can't be computed.
+        TastemakerError: The kind can't be simulated, the log or the source has no users for it, a variant has
+            no version, or the primary metric can't be computed.
     """
     require_simulated_kind(design)
     # The primary metric alone decides, and no other one is read from the log.

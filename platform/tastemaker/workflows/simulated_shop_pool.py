@@ -89,7 +89,15 @@ class ShopPool:
         self._rewards = {name: _reward(problem, name) for name in EVENT_TYPES}
 
     def draw(self, variant: Int64, rng: np.random.Generator) -> dict[str, Float64]:
-        """Return columns of units, as in `UnitPool`; what they did before was under control."""
+        """Return columns of units, as in `UnitPool`; what they did before was under control.
+
+        Args:
+            variant: int64[n]: the number of each unit's variant, in the order of the predictors.
+            rng: The source of chance.
+
+        Returns:
+            Name -> float64[n]: columns of n units, drawn with replacement.
+        """
         users = rng.integers(len(self._users), size=len(variant))
         columns = self._lived(users, variant, rng)
         before = self._lived(users, np.full_like(variant, self._control), rng)

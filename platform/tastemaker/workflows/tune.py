@@ -49,6 +49,9 @@ def tune(
         seconds: Start no trial after this time; None for no limit.
         progress: Called after each trial.
 
+    Returns:
+        All trials, whether the best one's config was written, and its comparison with the config before.
+
     Raises:
         TastemakerError: There is no hyperparameter to search, or the first trial fails.
     """

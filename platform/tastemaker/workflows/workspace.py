@@ -184,7 +184,12 @@ class Workspace:
         return find_matching(self.takes_part)
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
-        """Return whether the settings enable a model, for a problem (None: the problem in use)."""
+        """Return whether the settings enable a model.
+
+        Args:
+            model: The model's name.
+            problem: The problem whose baseline always takes part; None: the problem in use.
+        """
         from tastemaker.trainings.enabled_models import takes_part
 
         return takes_part(model, self.settings.models, (problem or self.problem).baseline)
@@ -254,6 +259,10 @@ class Workspace:
         """Return a model's backtest on the problem's split; run it unless it is stored.
 
         If it fails, the leaderboard shows the model with the reason until a backtest of it succeeds.
+
+        Args:
+            plugin: The model.
+            progress: Called with the number of users evaluated, and of all; not for a stored backtest.
         """
         from tastemaker.evaluation import failures
 

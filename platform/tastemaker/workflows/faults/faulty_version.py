@@ -78,6 +78,9 @@ def bad_version(workspace: Workspace, switch: AbstractContextManager[None]) -> I
         workspace: The workspace of a simulated shop with events.
         switch: Switches the fault `bad_version` on.
 
+    Yields:
+        Nothing, once the version is deployed; a block that raises leaves it so, with the switch off.
+
     Raises:
         TastemakerError: There are no events, or a version can't be written.
     """

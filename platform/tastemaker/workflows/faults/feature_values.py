@@ -44,6 +44,9 @@ def altered(name: str, settings: Settings, share: float) -> Iterator[None]:
         settings: Name the store.
         share: Of the users, those whose ids come last.
 
+    Yields:
+        Nothing, once the values are stored; the right ones are stored again at the end.
+
     Raises:
         TastemakerError: There is no snapshot of the features.
     """

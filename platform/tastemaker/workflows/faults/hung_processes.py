@@ -45,6 +45,9 @@ def hanging(name: str, settings: Settings, url: str) -> Iterator[None]:
         settings: Of the home folder.
         url: The service's address.
 
+    Yields:
+        Nothing, once they are stopped; at the end another process continues them.
+
     Raises:
         TastemakerError: No such process runs on this machine for this home folder.
     """

@@ -32,6 +32,9 @@ def withdrawn(home: Path, client: Client, shop: Shop, share: float) -> Iterator[
         shop: The shop, on the last day of its data.
         share: Of the items.
 
+    Yields:
+        Nothing, once the service has withdrawn them; they are on offer again at the end.
+
     Raises:
         ServiceError: The service does not take the change. It is a TastemakerError.
     """
@@ -52,7 +55,15 @@ def withdrawn(home: Path, client: Client, shop: Shop, share: float) -> Iterator[
 
 
 def offer_again(home: Path, client: Client) -> None:
-    """Offer the items again that a simulation withdrew, if there are any. Raises ServiceError."""
+    """Offer the items again that a simulation withdrew, if there are any.
+
+    Args:
+        home: The home folder, in which the items are noted; the note is removed.
+        client: Of the service.
+
+    Raises:
+        ServiceError: The service does not take the change, and the note stays.
+    """
     path = home / NAME
     if path.exists():
         client.upsert_items(msgspec.json.decode(path.read_bytes(), type=list[ItemUpsert]))

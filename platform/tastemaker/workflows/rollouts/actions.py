@@ -28,6 +28,9 @@ def approve(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
         actor: The person.
         reason: Why.
 
+    Returns:
+        The rollout after these steps.
+
     Raises:
         TastemakerError: It does not wait for an approval, or the actor or the reason is missing.
     """
@@ -45,6 +48,9 @@ def decline(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
         rollout_id: The rollout.
         actor: The person.
         reason: Why.
+
+    Returns:
+        The rollout, which is declined.
 
     Raises:
         TastemakerError: It is over, or the actor or the reason is missing.
@@ -64,6 +70,9 @@ def hold(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Roll
         actor: The person.
         reason: Why.
 
+    Returns:
+        The rollout, which is held.
+
     Raises:
         TastemakerError: It is held or over, or the actor or the reason is missing.
     """
@@ -81,6 +90,9 @@ def resume(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Ro
         rollout_id: The rollout.
         actor: The person.
         reason: Why.
+
+    Returns:
+        The rollout after these steps.
 
     Raises:
         TastemakerError: It is not held, or the actor or the reason is missing.
@@ -101,6 +113,9 @@ def roll_back(workspace: Workspace, rollout_id: int, actor: str, reason: str) ->
         rollout_id: The rollout.
         actor: The person.
         reason: Why.
+
+    Returns:
+        The rollout, which is rolled back.
 
     Raises:
         TastemakerError: No user has the version, or the actor or the reason is missing.

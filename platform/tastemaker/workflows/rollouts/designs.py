@@ -69,7 +69,15 @@ def shadow_design(
 def canary_design(
     workspace: Workspace, rollout_id: int, champion: Version, version: Version, pace: Pace
 ) -> Design:
-    """Return the design of a rollout's canary and ramp; arguments as in `shadow_design`."""
+    """Return the design of a rollout's canary and ramp: equal numbers of users have either version.
+
+    Args:
+        workspace: The workspace.
+        rollout_id: The rollout; 0 for a plan before there is one.
+        champion: The champion.
+        version: The new version.
+        pace: The steps of the rollout; at each, the new version's users are the step's share of all.
+    """
     halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
     return _design(workspace, steps_name(rollout_id), "rollout", rollout_id, champion, version, halves, pace)
 
@@ -80,6 +88,12 @@ def comparison_design(workspace: Workspace, rollout_id: int, champion: Version, 
     Its variants are recipes, which are trained again while it runs, unless both are the same recipe, or were
     never trained on data with the same end. Its planned units are those of the log, once
     `experiment_draft.planned` was asked.
+
+    Args:
+        workspace: The workspace.
+        rollout_id: The rollout; 0 for a plan before there is one.
+        champion: The champion.
+        version: The new version.
     """
     halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
     variants = _variants(halves, champion, version)

@@ -64,7 +64,12 @@ def decide_path(workspace: Workspace, version: Version) -> PathDecision:
 
 
 def is_same_recipe(one: Version, other: Version) -> bool:
-    """Return whether two versions have the same model and config."""
+    """Return whether two versions have the same model and config.
+
+    Args:
+        one: A version, such as the champion.
+        other: A version that may replace it.
+    """
     return (one.model, one.manifest.config) == (other.model, other.manifest.config)
 
 

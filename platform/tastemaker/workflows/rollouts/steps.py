@@ -70,6 +70,9 @@ def begin(
         now: The time; None: the current one.
         decided: Its path; None: it is decided here.
 
+    Returns:
+        The new rollout, which waits for its approval.
+
     Raises:
         TastemakerError: There is no such version, a file of it is damaged, it is the champion, or another
             rollout of its problem is open and is not replaced.

@@ -41,7 +41,12 @@ class Starter(NamedTuple):
 
     @classmethod
     def of(cls, rollout: Rollout, changes: Sequence[RolloutChange]) -> Starter:
-        """Return the person who approved a rollout, else the rollout itself."""
+        """Return the person who approved a rollout, else the rollout itself.
+
+        Args:
+            rollout: The rollout.
+            changes: Its changes, oldest first; there is at least one.
+        """
         approved = next((one for one in reversed(changes) if APPROVED in one.evidence), None)
         if approved is None:
             return cls(owner_of(rollout.id), changes[0].reason)
@@ -193,6 +198,9 @@ def ship(workspace: Workspace, rollout: Rollout, reason: str) -> Promotion | Non
         rollout: The rollout.
         reason: Why.
 
+    Returns:
+        The entry of the log of promotions; None if the variant had no version, which a rollout's has.
+
     Raises:
         ActionRefused: A guard objects.
     """
@@ -204,7 +212,12 @@ def ship(workspace: Workspace, rollout: Rollout, reason: str) -> Promotion | Non
 
 
 def end_promoted(workspace: Workspace, rollout: Rollout) -> None:
-    """End what is left of a rollout's experiments after its version became the champion."""
+    """End what is left of a rollout's experiments after its version became the champion.
+
+    Args:
+        workspace: The workspace.
+        rollout: The rollout, whose version is the champion.
+    """
     found = find(workspace, steps_name(rollout.id), rollout.id)
     if found is not None and found.is_active:
         with suppress(ActionRefused):  # a person promoted the version before the last step

@@ -40,7 +40,13 @@ ENDING_SECONDS = 10.0
 
 
 class TrainingEndedError(TastemakerError):
-    """Error: the child process ended before its job, with what it cost until then."""
+    """Error: the child process ended before its job, with what it cost until then.
+
+    Args:
+        problem: What happened, in words.
+        fix: What to do about it.
+        cost: The time since the job began, and the most memory that was seen.
+    """
 
     def __init__(self, problem: str, *, fix: str, cost: Cost) -> None:
         super().__init__(problem, fix=fix)
@@ -48,7 +54,13 @@ class TrainingEndedError(TastemakerError):
 
 
 class ChildProcess:
-    """A running child process, used by one thread at a time."""
+    """A running child process, used by one thread at a time.
+
+    Args:
+        process: The process, which was started.
+        pipe: This side's end of the pipe to it.
+        settings: Limit the memory that it may use.
+    """
 
     def __init__(self, process: BaseProcess, pipe: Connection, settings: Settings) -> None:
         self._process, self._pipe, self._settings = process, pipe, settings
@@ -78,7 +90,11 @@ class ChildProcess:
             job: What is to be done.
             progress: Called with the number of users evaluated, and of all.
 
+        Returns:
+            The end of the job, also of one that failed, with what it cost.
+
         Raises:
+            EOFError: Never to the caller: where the process has ended, it becomes a TrainingEndedError.
             TrainingEndedError: The process used more memory than it may, or ended otherwise.
         """
         started, processor, cost = time.perf_counter(), self._processor_seconds(), Cost()

@@ -45,7 +45,12 @@ def require_memory(model: str, need: Need, settings: Settings) -> None:
 
 
 def described_limit(limit: int, settings: Settings) -> str:
-    """Return the limit in words, with where it comes from."""
+    """Return the limit in words, with where it comes from.
+
+    Args:
+        limit: The limit in bytes.
+        settings: Say whether `automation.training_memory_bytes` sets it, or else the machine does.
+    """
     if settings.automation.training_memory_bytes is not None:
         return f"{byte_size(limit)} (automation.training_memory_bytes)"
     return f"{byte_size(limit)} ({SHARE:.0%} of this machine's or container's memory)"
