@@ -79,11 +79,22 @@ class Lake:
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
     def files(self, table: str, *, part: str = "*", since: date = date.min) -> list[Path]:
-        """Return the table's files, in the order of their days: see `table_files`."""
+        """Return the table's files, in the order of their days: see `table_files`.
+
+        Args:
+            table: The name of the table.
+            part: The name of the file without its suffix, such as a source's name; a pattern.
+            since: The first day whose folder is listed.
+        """
         return table_files(self.root, table, part=part, since=since)
 
     def days(self, table: str, *, part: str = "*") -> list[date]:
-        """Return the days for which the table has files, oldest first."""
+        """Return the days for which the table has files, oldest first.
+
+        Args:
+            table: The name of the table; a whole table has no days.
+            part: The name of the file without its suffix, such as a source's name; a pattern.
+        """
         dated = (path for path in self.files(table, part=part) if path.parent.name.startswith("day="))
         return sorted({day_of(path) for path in dated})
 
@@ -173,9 +184,12 @@ def parquet_writer(
     """Write a Parquet file in pieces. It appears when the block ends; after an error nothing remains.
 
     Args:
-        path: The file.
+        path: The file; an older one is replaced.
         schema: The columns of every piece.
         metadata: Texts to store in the file: see `file_metadata`.
+
+    Yields:
+        The writer, to whose file pieces are appended.
     """
     with atomic_write(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         if metadata:

@@ -42,7 +42,13 @@ def table_files(root: Path, table: str, *, part: str = "*", since: date = date.m
 
 
 def day_folders(root: Path, table: str, since: date = date.min) -> list[Path]:
-    """Return the folders of a table's days from one on, in their order: the arguments of `table_files`."""
+    """Return the folders of a table's days from one day on, in their order.
+
+    Args:
+        root: The lake's folder.
+        table: The name of the table; one that does not exist has no folders.
+        since: The first day whose folder is listed.
+    """
     return sorted(path for path in (root / table).glob("day=*") if path.name >= f"day={since.isoformat()}")
 
 

@@ -33,12 +33,17 @@ def noted(source: Source, lake: Lake, digest: str) -> dict[str, str]:
 
 
 def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> None:
-    """Raise SourceError if the lake holds events of another source than this one.
+    """Refuse a lake that holds events of another source than this one.
+
+    Where the events are this source's, by path or content, its identity is added to those that are accepted.
 
     Args:
-        source: The source.
-        lake: The lake.
-        offered: The digest of each day of the source.
+        source: The source that is to be read.
+        lake: The lake that its rows are to be landed in.
+        offered: Day -> digest of the source's rows on it: `Source.days`.
+
+    Raises:
+        SourceError: The lake holds events of another source.
     """
     others = foreign_identities(source, lake)
     if not others:
@@ -56,7 +61,12 @@ def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> N
 
 
 def foreign_identities(source: Source, lake: Lake) -> set[str]:
-    """Return the identities in the lake that are not accepted as this source's."""
+    """Return the identities in the lake that are not accepted as this source's.
+
+    Args:
+        source: The source that is to be read.
+        lake: The lake, whose landed events name the sources that they came from.
+    """
     found = {file_metadata(path).get("identity") for path in lake.files("landed_events")}
     identities = {identity for identity in found if identity is not None}
     group = _accepted(lake)
@@ -64,7 +74,15 @@ def foreign_identities(source: Source, lake: Lake) -> set[str]:
 
 
 def adopt(source: Source, lake: Lake) -> None:
-    """Accept the lake's events as this source's. Raise SourceError if they are of another kind of source."""
+    """Accept the lake's events as this source's, and write that into the lake.
+
+    Args:
+        source: The source that was moved, or that has another identity now.
+        lake: The lake with the events.
+
+    Raises:
+        SourceError: They are of another kind of source, or under other pseudonyms.
+    """
     others = foreign_identities(source, lake)
     unlike = [other for other in sorted(others) if not _alike(source.identity, other)]
     if unlike:

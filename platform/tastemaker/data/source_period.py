@@ -153,7 +153,12 @@ def held(lake: Lake, source: str, days: Collection[date]) -> Held:
 
 
 def kept(found: Held, source: str) -> str:
-    """Return a warning of landed days outside the source's period; empty if there are none."""
+    """Return a warning of landed days outside the source's period; empty if there are none.
+
+    Args:
+        found: The landed days outside the source's period, and their rows.
+        source: The name of the source.
+    """
     if not found.days:
         return ""
     return (
@@ -163,12 +168,15 @@ def kept(found: Held, source: str) -> str:
 
 
 def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
-    """Raise SourceError if a source that was landed before has become empty.
+    """Refuse a source that was landed before and has become empty.
 
     Args:
         offered: The days that the source has.
-        lake: The lake.
+        lake: The lake with the landed days.
         source: The name of the source.
+
+    Raises:
+        SourceError: The source has no day, and the lake has some of it.
     """
     if not offered and (days := lake.days("landed_events", part=source)):
         raise SourceError(
@@ -180,13 +188,16 @@ def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
 def require_chosen(
     chosen: Container[date], offered: Collection[date], landed: Collection[date], source: str
 ) -> None:
-    """Raise SourceError if all days that were chosen lie before or after what a source and the lake have.
+    """Refuse chosen days that all lie before or after what a source and the lake have.
 
     Args:
         chosen: The days that were chosen.
         offered: The days that the source has.
         landed: The source's days in the lake.
         source: The name of the source.
+
+    Raises:
+        SourceError: None of the chosen days lies within the period of both.
     """
     dated = {*offered, *landed} - {UNDATED}
     if not dated:

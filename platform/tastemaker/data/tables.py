@@ -216,7 +216,15 @@ def nullable(schema: pa.Schema) -> pa.Schema:
 
 
 def completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Add missing nullable columns: files of an earlier release lack those added since."""
+    """Add nullable columns that rows lack: files of an earlier release lack those added since.
+
+    Args:
+        rows: Any rows of the table.
+        schema: The table's columns. A column that is not nullable is never added.
+
+    Returns:
+        The rows with the added columns last, all null; other columns are left as they are.
+    """
     for field in schema:
         if field.nullable and field.name not in rows.column_names:
             rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))

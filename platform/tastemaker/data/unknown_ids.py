@@ -36,11 +36,11 @@ def unknown_ids(key: str, named: Iterable[str], known: IdIndex, *, where: str = 
         return None
     return (
         f"{key}: {len(unknown):,} of {len(wanted):,} are not in {where} and {FOLLOWS[key]}, such as "
-        f"{examples(unknown, known)}"
+        f"{_examples(unknown, known)}"
     )
 
 
-def examples(unknown: Sequence[str], known: IdIndex) -> str:
+def _examples(unknown: Sequence[str], known: IdIndex) -> str:
     """Return the first of the unknown ids, each with the nearest known one."""
     guesses = [(each, nearest(each, known)) for each in unknown[:SHOWN]]
     shown = [each if guess is None else f"{each} (did you mean {guess}?)" for each, guess in guesses]
@@ -53,6 +53,10 @@ def nearest(word: str, known: IdIndex) -> str | None:
 
     Comparing a word with a million ids letter by letter takes many seconds, so that the ids which share the
     most pairs of letters with it (Dice's coefficient) are found first, in whole arrays.
+
+    Args:
+        word: The id that was written.
+        known: The ids that exist.
     """
     letters = word.lower().encode("utf-8", "surrogatepass")
     if not letters.strip(b"\0") or not len(known):

@@ -54,7 +54,18 @@ class AsOf:
 
     @classmethod
     def at(cls, dataset: Dataset, end: int) -> AsOf:
-        """Take the data from before `end`. Raise SourceError if there is no event before it."""
+        """Take the data from before a cutoff.
+
+        Args:
+            dataset: All data.
+            end: The cutoff, exclusive, seconds since 1970 UTC.
+
+        Returns:
+            The data with numbers of its own (`user_numbers`, `item_numbers`), in the order of the data set's.
+
+        Raises:
+            SourceError: There is no event before the cutoff.
+        """
         before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
         if not before.count:
             first = int(dataset.events.times[0])

@@ -46,12 +46,15 @@ class Described:
 
     @classmethod
     def read(cls, connection: DuckDBPyConnection, lake: Lake, table: str) -> Described:
-        """Read the rows of numbered items or users, with their known history; an id without a row has nulls.
+        """Read the rows of numbered items or users, with their known history.
 
         Args:
-            connection: A connection with the table item_numbers or user_numbers.
-            lake: The lake.
+            connection: Of the lake, with the temporary table item_numbers or user_numbers.
+            lake: Says whether there is a history; only items have one.
             table: items or users.
+
+        Returns:
+            A present row per number, in their order; one of an id that the table lacks has nulls.
         """
         rows = _read_rows(connection, table)
         empty = np.empty(0, np.int64)
@@ -103,7 +106,12 @@ class Described:
 
 
 class ArrowAttributes:
-    """`AttributeSource` whose ids and columns are converted to Python values when a model asks for them."""
+    """`AttributeSource` whose ids and columns are converted to Python values when a model asks for them.
+
+    Args:
+        ids: The ids, in the order of their numbers.
+        rows: A row per id in the same order, with text and floating columns; null where unknown.
+    """
 
     def __init__(self, ids: IdIndex, rows: pa.Table) -> None:
         self._ids = ids

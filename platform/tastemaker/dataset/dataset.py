@@ -106,6 +106,9 @@ class Dataset:
             feature_root: Folder of feature snapshots; None for models without features.
             seed: Of random generators.
 
+        Returns:
+            The events, oldest first, and all items of events and catalogue, numbered in the ids' order.
+
         Raises:
             SourceError: There are no such events.
         """
@@ -182,9 +185,12 @@ class Dataset:
         """Split the data at a cutoff.
 
         Args:
-            seed: Of the training data's random generator; by default the data set's.
-            at: The cutoff, seconds since 1970 UTC; by default as the problem says.
-            end: The end of the test period; by default the data's end.
+            seed: Of the training data's random generator; None: the data set's.
+            at: The cutoff, seconds since 1970 UTC; None: as the problem says.
+            end: The end of the test period, exclusive, seconds since 1970 UTC; None: the data's end.
+
+        Returns:
+            The training data before the cutoff, and the users of the test period with their relevant items.
 
         Raises:
             SourceError: The data is too short.

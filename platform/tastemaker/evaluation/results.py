@@ -196,11 +196,11 @@ def writing(what: str, folder: Path) -> Iterator[None]:
         what: What is saved, for the error, such as `the users' metrics`.
         folder: Where it is saved, for the error.
 
-    Raises:
-        ArtifactError: The block raised OSError.
-
     Yields:
         Nothing: the block writes.
+
+    Raises:
+        ArtifactError: The block raised OSError.
     """
     try:
         yield

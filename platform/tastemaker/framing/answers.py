@@ -27,11 +27,14 @@ def question(key: str) -> Question:
 
 
 def parse(asked: Question, answer: str) -> Any:
-    """Return the value of a single answer. Raises ProblemError with what it must be.
+    """Return the value of a single answer.
 
     Args:
-        asked: The question.
+        asked: The question, which says how an answer is read.
         answer: The text of the answer.
+
+    Raises:
+        ProblemError: The answer can't be read; the message says what it must be.
     """
     try:
         return asked.parse(answer)

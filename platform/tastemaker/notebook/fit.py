@@ -78,6 +78,9 @@ def split(
         repeats: Whether a user may be shown items that they already had; None for the problem's. Without
             repeats, only items that are new to a user are relevant.
 
+    Returns:
+        The parts, as `fit` takes them. Nothing is fitted yet.
+
     Raises:
         TastemakerError: An argument is invalid.
         SourceError: One of the parts is empty, or a few late events moved the test period away from the rest.
@@ -174,6 +177,9 @@ def fit(model: str | AnyModel | type[AnyModel], parts: SplitParts, **hyperparame
         parts: What `split` returned.
         hyperparameters: Fields of the model's config class.
 
+    Returns:
+        The fitted model with its parts, as `evaluate` takes it.
+
     Raises:
         PluginError: The model is unknown, a hyperparameter is wrong, or the model fails.
     """
@@ -217,11 +223,14 @@ def _of_session(model: Any) -> discovery.Plugin:
 
 
 def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
-    """Return a model's config. Raises PluginError with every wrong hyperparameter, and those that exist.
+    """Return a model's config.
 
     Args:
-        model: The model's class.
-        given: Hyperparameters by name.
+        model: The model's class, which names the config's class.
+        given: Hyperparameters by name; the others have their defaults.
+
+    Raises:
+        PluginError: A hyperparameter is wrong; the message names all that are, and those that exist.
     """
     try:
         return model.config_type(**given)

@@ -109,7 +109,11 @@ def load(
         source: The source that reads a path, such as "online_retail".
         options: Options of the source, such as `n_users=500` of the simulated shop.
 
+    Returns:
+        The valid events as the problem counts them, with the counts of rows in quarantine and the warnings.
+
     Raises:
+        SourceError: An argument has a wrong type, or a table in memory has a source that reads files.
         TastemakerError: The data can't be read or mapped, or no row is valid.
     """
     if not (is_frame(events) or isinstance(events, (str, Path))):

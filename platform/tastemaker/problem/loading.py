@@ -17,7 +17,12 @@ from tastemaker.problem.wording import in_words
 
 
 class ProblemFileError(ProblemError):
-    """Error of a problem file with mistakes: `mistakes` holds each with its line (1 is the first)."""
+    """Error of a problem file with mistakes.
+
+    Args:
+        path: The problem file.
+        mistakes: Each mistake with its line (1 is the first), in the order of the lines; also an attribute.
+    """
 
     def __init__(self, path: FilePath, mistakes: list[tuple[int, Mistake]]) -> None:
         self.mistakes = tuple(mistakes)

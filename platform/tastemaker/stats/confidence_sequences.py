@@ -43,9 +43,12 @@ def bound(variance: float, rho: float, alpha: float) -> float:
     """Return how far a sum may be from its expectation, at all times at once; two-sided.
 
     Args:
-        variance: Variance v of the sum so far.
-        rho: From `tightest_at`.
-        alpha: One minus the sequence's level.
+        variance: Variance v of the sum so far, at least 0.
+        rho: From `tightest_at`, above 0.
+        alpha: One minus the sequence's level, above 0 and below 1.
+
+    Raises:
+        ValueError: An argument is outside these limits.
     """
     _check(alpha, rho=rho)
     if variance < 0:

@@ -140,6 +140,7 @@ def stratified_effect(
         at_least_pooled: Whether the error is at least that of one variance for both groups.
 
     Raises:
+        ValueError: `alpha` is not above 0 and below 1.
         TastemakerError: There is no stratum, a group has fewer than two units or nothing below the line, or
             a column is missing.
     """

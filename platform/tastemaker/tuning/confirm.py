@@ -51,7 +51,7 @@ class Confirmation:
 def confirm(
     dataset: Dataset, searched: TrialBench, best: Config, used: Config, *, candidates: int
 ) -> Confirmation:
-    """Compare the best trial's config with the one in use.
+    """Compare the best trial's config with the one in use, on days that chose no trial if there are enough.
 
     Args:
         dataset: The data set.
@@ -59,6 +59,10 @@ def confirm(
         best: The best trial's config.
         used: The config in use.
         candidates: The number of configs from which the best one was chosen.
+
+    Returns:
+        The best trial's config minus the one in use. Where the history is too short for days of their own,
+        they are compared on the trials' users, and p is corrected for all candidates.
 
     Raises:
         PluginError: The model fails with one of the configs.

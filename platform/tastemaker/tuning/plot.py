@@ -22,7 +22,12 @@ COLUMNS = 3
 
 
 def draw(found: TuningResult, path: Path) -> None:
-    """Write the plot as a PNG, atomically."""
+    """Write the plot of a search as a PNG, atomically.
+
+    Args:
+        found: The search's result.
+        path: The PNG file; an older one is replaced.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -65,7 +65,12 @@ def _confirmed(found: Confirmation) -> dict[str, Any]:
 
 
 def line(trial: TrialResult, best: TrialResult | None) -> str:
-    """Return a trial in a line, such as `0.2214  best 0.2290  epochs 12, weights log`."""
+    """Return a trial in a line, such as `0.2214  best 0.2290  epochs 12, weights log`.
+
+    Args:
+        trial: A trial that has ended, measured or failed.
+        best: The best trial so far; None: none was measured.
+    """
     figure = "failed" if trial.value is None else formatting.number(trial.value)
     record = "" if best is None or best.value is None else f"  best {formatting.number(best.value)}"
     why = f"  {trial.error}" if trial.error else ""
@@ -73,7 +78,12 @@ def line(trial: TrialResult, best: TrialResult | None) -> str:
 
 
 def show(found: TuningResult, console: Console) -> None:
-    """Print the best trials, and the comparison of both configs on the test period."""
+    """Print the best trials of a search, and the comparison of both configs on the test period.
+
+    Args:
+        found: The search's result.
+        console: Where it is printed.
+    """
     name = formatting.title(found.metric, found.k)
     start, cut, end = found.window
     console.print(_trials(found, name))

@@ -23,9 +23,17 @@ SCHEMA = "tuning"
 
 @contextmanager
 def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
-    """Open the storage: `tuning.db` in the home folder, or the schema `tuning` of the metadata's Postgres.
+    """Open the storage of trials: `tuning.db` in the home folder, or a schema of the metadata's Postgres.
 
-    Raises TastemakerError, without the password, if it can't be opened or written.
+    Args:
+        settings: Where the home folder is.
+        engine: Of the metadata database; whether it is SQLite decides which storage it is.
+
+    Yields:
+        Optuna's storage, which is closed at the end of the block.
+
+    Raises:
+        TastemakerError: It can't be opened or written. The message does not have the password.
     """
     from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage

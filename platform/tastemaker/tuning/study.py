@@ -47,6 +47,14 @@ class Study:
 
     The sampler is seeded by the trial's place, so that a search which was killed and continued tries the same
     configs as one that was not.
+
+    Args:
+        storage: From `tuning.storage.storage`; it has to stay open.
+        name: The study's name. A stored study of this name is continued.
+        space: Hyperparameter -> the values that are searched.
+        base: The config in use, which is tried first; only values of searched hyperparameters matter.
+        larger_is_better: Whether the metric is.
+        seed: Of the sampler.
     """
 
     def __init__(
@@ -95,7 +103,12 @@ class Study:
         self._study.tell(trial, value)
 
     def fail(self, trial: Trial, error: str) -> None:
-        """Store that the model failed with a config, which is not tried again."""
+        """Store that the model failed with a config, durably; the trial counts as one that was tried.
+
+        Args:
+            trial: The trial, from `ask`.
+            error: Why, in words.
+        """
         from optuna.trial import TrialState
 
         trial.set_user_attr("error", error)

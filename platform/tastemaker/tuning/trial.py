@@ -44,8 +44,11 @@ class TrialBench:
         """Split the training window again: configs are evaluated on its last split.test_days.
 
         Args:
-            dataset: The data set.
-            plugin: The model.
+            dataset: The data set with its test period, which is left out.
+            plugin: The model whose configs are tried.
+
+        Returns:
+            The bench, whose users are those of the last days before the test period.
 
         Raises:
             TastemakerError: The training window is too short.

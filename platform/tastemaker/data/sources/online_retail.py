@@ -165,6 +165,15 @@ class OnlineRetail:
     identity = "online_retail"
 
     def __init__(self, path: Path, settings: SourceSettings) -> None:
+        """Read the file into a temporary database, which is deleted with this object.
+
+        Args:
+            path: The file: Parquet, CSV or XLSX, also packed.
+            settings: The encoding and delimiter of a text file, and the options of the source.
+
+        Raises:
+            SourceError: The file can't be read, or lacks a column of UCI's.
+        """
         self._staging = Staging()
         connection = self._staging.connection
         table = read_table(
@@ -195,6 +204,12 @@ class OnlineRetail:
         return self._staging.days()
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        """Yield the rows of some days as tables, in the order of the days: see `Source.read`.
+
+        Args:
+            days: The days to read; None: all.
+            rows: The maximal number of rows of a table.
+        """
         return self._staging.read(days, rows)
 
     def items(self) -> pa.Table:

@@ -50,10 +50,13 @@ def read_table(
 
     Args:
         connection: The connection that reads the file.
-        path: The file.
+        path: The file; its suffix says what it is.
         folder: Where unpacked or converted copies are written.
         encoding: The encoding of a text file; None: detected.
         delimiter: The delimiter of a text file; None: detected.
+
+    Returns:
+        The table, whose rows are not read yet: they need the connection and the folder.
 
     Raises:
         SourceError: The file can't be read as a table.
@@ -88,7 +91,7 @@ def _opened(
     delimiter: str | None,
 ) -> Table:
     def explain(error: Exception) -> SourceError:
-        return unreadable(path, error)
+        return _unreadable(path, error)
 
     try:
         if suffix in SHEETS:
@@ -109,7 +112,7 @@ def _opened(
         raise explain(error) from error
 
 
-def unreadable(what: object, error: Exception) -> SourceError:
+def _unreadable(what: object, error: Exception) -> SourceError:
     """Return the error to raise when a library can't read a file."""
     reason = " ".join(str(error).split()).partition(" Try setting '")[0][:300]
     return SourceError(

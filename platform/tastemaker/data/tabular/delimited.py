@@ -47,8 +47,11 @@ class Form(NamedTuple):
             named: The name of the file in messages.
             delimiter: The delimiter; None: detected.
 
+        Returns:
+            The form, in which no two columns have the same name.
+
         Raises:
-            SourceError: The file has no header line.
+            SourceError: The file has no header line, or the delimiter is not one character.
         """
         sample = _sample(path)
         lines = sample.splitlines(keepends=True)
@@ -184,7 +187,12 @@ def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def repeated(header: Sequence[str], named: Path) -> tuple[str, ...]:
-    """Return a warning if two columns have the same name."""
+    """Return a warning if two columns have the same name, in whatever case; else nothing.
+
+    Args:
+        header: The columns' names, as the file has them.
+        named: The name of the file in messages.
+    """
     counts = Counter(name.strip().lower() for name in header if name.strip())
     again = [name for name, n in counts.items() if n > 1]
     if not again:

@@ -48,6 +48,9 @@ def unpack(path: Path, folder: Path, named: Path) -> Sheet:
         folder: Where the Parquet file is written.
         named: The name of the workbook in messages.
 
+    Returns:
+        The Parquet file, the names of the sheets that were read and not read, and warnings.
+
     Raises:
         SourceError: The sheet can't be read as a table.
     """

@@ -59,7 +59,15 @@ class Gate(Protocol):
         """Return the table's rules, in the order in which a row is checked."""
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
-        """Check rows; their order is kept."""
+        """Check rows of a table by all its rules.
+
+        Args:
+            table: events, items or users.
+            chunk: The rows: the canonical columns, nullable, and further ones that rules use.
+
+        Returns:
+            The rows in two tables, each in the order of the chunk.
+        """
 
 
 @dataclass
@@ -127,6 +135,9 @@ def partition_rows(
         chunk: The rows.
         rules: Names of the rules, in the order in which a row is checked.
         failed: bool[rows, rules].
+
+    Returns:
+        The rows in two tables, each in the order of the chunk; a row counts for the first rule it failed.
     """
     sound = ~failed.any(axis=1)
     schema = nullable(SCHEMAS[table])

@@ -41,15 +41,27 @@ class CheckedTables(NamedTuple):
 
 
 def check_items_and_users(lake: Lake, gate: Gate) -> list[CheckedTables]:
-    """Validate the items and the users that all sources landed."""
+    """Validate the items and the users that all sources landed.
+
+    Args:
+        lake: The lake with the landed tables; nothing is written.
+        gate: The rules.
+
+    Returns:
+        The items' result and the users', in the order of `KEYS`.
+    """
     return [_check(lake, gate, table, key) for table, key in KEYS.items()]
 
 
 def write_items_and_users(lake: Lake, catalogue: CheckedTables) -> None:
-    """Replace the table, and its part of the quarantine.
+    """Replace the table of items or users, and its part of the quarantine.
 
-    A row without `first_seen_at` takes its first event's time, or the first of all events if it has none;
-    an id that only events know gets a row of its own.
+    `first_seen_at` becomes the time of a row's first event where that is earlier or the row has none, and the
+    time of the first of all events where both are missing. An id that only events know gets a row of its own.
+
+    Args:
+        lake: The lake, whose events are published already.
+        catalogue: What `check_items_and_users` returned for the table.
     """
     schema = SCHEMAS[catalogue.table]
     lake.write("quarantine", catalogue.verdict.quarantined, part=catalogue.table)

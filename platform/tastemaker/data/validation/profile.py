@@ -149,7 +149,12 @@ def describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = False) -> tuple[str, ...]:
-    """Return a warning if one user has a third of all events; `hidden`: without the id."""
+    """Return a warning if one user has a third of all events; else nothing.
+
+    Args:
+        connection: Of a database with `events`; fewer than `MIN_EVENTS` are not checked.
+        hidden: Whether the warning leaves out the user's id.
+    """
     row = connection.execute(_TOP_USER).fetchone()
     if row is None or row[2] < MIN_EVENTS or row[1] < MAX_USER_SHARE * row[2]:
         return ()

@@ -247,7 +247,15 @@ def _warnings(lake: Lake, catalogues: Sequence[CheckedTables]) -> Iterator[str]:
 
 
 def find_repeats(lake: Lake, source: str) -> Repeats:
-    """Return the rows that repeat an event; over all landed days, the first report counts."""
+    """Return which landed rows repeat an event: over all landed days, the first report counts.
+
+    Args:
+        lake: The lake with the landed events.
+        source: The name of the source, whose events alone are compared.
+
+    Returns:
+        Day -> int64, ascending: places of the repeating rows in the day's file, from 0; no other days.
+    """
     files = [literal(path) for path in lake.files("landed_events", part=source)]
     if not files:
         return {}

@@ -43,11 +43,11 @@ def making(engine: Engine, name: str) -> Iterator[Connection]:
         engine: Of the metadata database.
         name: What is made, for the error.
 
-    Raises:
-        TastemakerError: Another process made something of this name at the same time.
-
     Yields:
         The connection of the transaction, which is committed unless an error leaves the block.
+
+    Raises:
+        TastemakerError: Another process made something of this name at the same time.
     """
     try:
         with engine.begin() as connection:
