@@ -58,6 +58,9 @@ def assemble_control(
         place: The process's place among the workers of its server.
         endpoints: The paths' templates, and the statuses that each may answer with.
         checks: Further parts that may fail while lists are answered.
+
+    Returns:
+        The worker, with the plan of the home folder in force. It probes the services once `watch` runs.
     """
     parts = open_parts(settings, place, endpoints)
     plans, trips = open_plans(settings), TripFiles(settings.home / FOLDER)

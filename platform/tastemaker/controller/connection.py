@@ -21,6 +21,12 @@ class NoAnswerError(Exception):
     """A service gave no answer."""
 
     def __init__(self, reason: FailureReason, *, was_idle: bool = False) -> None:
+        """Say why there is no answer.
+
+        Args:
+            reason: Why, in a word.
+            was_idle: Whether the request may be sent again, as the connection was closed for being idle.
+        """
         super().__init__(reason)
         self.reason = reason
         self.was_idle = was_idle
@@ -66,7 +72,12 @@ class ServiceConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, request: bytes, pending: Pending) -> None:
-        """Send a request, whose reply `pending` gets."""
+        """Send a request, while the connection is open and `pending` is None.
+
+        Args:
+            request: The whole request of HTTP/1.1: its line, headers and body.
+            pending: Gets the reply, or NoAnswerError if the connection ends before.
+        """
         self.pending, self._is_heard = pending, False
         assert self._transport is not None
         self._transport.write(request)
@@ -101,6 +112,12 @@ class ServiceConnection(asyncio.Protocol):
         self._body, self._content_type = [], b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Remember the content type of the reply. The parser calls it for each header.
+
+        Args:
+            name: As the service wrote it, in any case.
+            value: Without the space around it.
+        """
         if name.lower() == b"content-type":
             self._content_type = value
 

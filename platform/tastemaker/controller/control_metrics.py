@@ -84,15 +84,32 @@ class ControlMetrics:
                         self.copies(experiment.name, variant, service, outcome)
 
     def missed(self, labels: tuple[str, str], service: str, reason: MissReason) -> None:
-        """Count a request that a service did not answer; `labels`: its experiment and variant."""
+        """Count a request that a service did not answer.
+
+        Args:
+            labels: The experiment and the variant that the unit was assigned to; empty texts where there is
+                none.
+            service: The name of the service.
+            reason: Why it did not answer.
+        """
         self._missed(*labels, service, reason).inc()
 
     def observe(self, service: str, seconds: float) -> None:
-        """Count an answer of a service."""
+        """Count an answer of a service.
+
+        Args:
+            service: The name of the service.
+            seconds: From asking it to its answer.
+        """
         self._timed(service).observe(seconds)
 
     def measured(self, up: Mapping[str, bool], tripped: Mapping[tuple[str, str], bool]) -> None:
-        """Set which services answer, and which variants, by experiment and name, lost their traffic."""
+        """Set which services answer, and which variants lost their traffic.
+
+        Args:
+            up: The name of each service -> whether it answers.
+            tripped: Each experiment and variant, by name -> whether the variant lost its traffic.
+        """
         for service, is_up in up.items():
             self._up.labels(service).set(is_up)
         for (experiment, variant), is_tripped in tripped.items():

@@ -130,6 +130,11 @@ class ControlledService:
     async def look_up(self, target: bytes, request_id: str, control: bytes) -> ServiceReply:
         """Return its answer to a request that may take seconds and says nothing of its health.
 
+        Args:
+            target: The path and the query.
+            request_id: 32 hexadecimal digits.
+            control: The value of the header X-Tastemaker-Control.
+
         Raises:
             NoAnswerError: It did not answer in time, or that it can't.
         """

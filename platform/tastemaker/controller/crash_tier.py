@@ -44,7 +44,15 @@ def trip_failing(plan: ControlPlan, services: Mapping[str, ControlledService], t
 
 
 def tripped(plan: ControlPlan, trips: TripFiles) -> dict[tuple[str, str], bool]:
-    """Return, by experiment and variant, which lost their traffic in the experiment's present epoch."""
+    """Return which variants lost their traffic in the present epoch of their experiment.
+
+    Args:
+        plan: The plan in force.
+        trips: What all processes recorded.
+
+    Returns:
+        Each experiment and variant that has a service, by name -> whether it lost its traffic.
+    """
     found = trips.current()
     return {
         (one.name, variant.name): (known := found.get(one.name)) is not None

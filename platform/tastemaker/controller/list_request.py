@@ -40,19 +40,44 @@ class ListRequest(NamedTuple):
 
 
 def for_user(worker: Worker, body: bytes, request_id: str) -> ListRequest:
-    """Return a request for a user's list. Raises HTTPError (400)."""
+    """Return a request for a user's list.
+
+    Args:
+        worker: Gives the ids the form in which they are stored.
+        body: A `Request` as JSON.
+        request_id: The id of the request, 32 hexadecimal digits.
+
+    Raises:
+        HTTPError: 400 for an invalid body.
+    """
     return of_request(worker, _read_request(body), body, request_id)
 
 
 def of_request(worker: Worker, asked: Request, body: bytes, request_id: str) -> ListRequest:
-    """Return a request for a user's list that was decoded already."""
+    """Return a request for a user's list that was decoded already.
+
+    Args:
+        worker: Gives the ids the form in which they are stored.
+        asked: The request, with ids as the caller sent them.
+        body: The same request as JSON, which is what services get.
+        request_id: The id of the request, 32 hexadecimal digits.
+    """
     (request,) = worker.hidden([asked])
     units = Units(request.user_id, request.device_id, None, request_id)
     return ListRequest("recommend", RECOMMEND, body, request, units)
 
 
 def for_session(worker: Worker, body: bytes, request_id: str) -> ListRequest:
-    """Return a request for an anonymous session's list. Raises HTTPError (400)."""
+    """Return a request for an anonymous session's list.
+
+    Args:
+        worker: Gives the ids the form in which they are stored.
+        body: A `SessionRequest` as JSON.
+        request_id: The id of the request, 32 hexadecimal digits.
+
+    Raises:
+        HTTPError: 400 for an invalid body.
+    """
     asked = _read_session(body)
     (request,) = worker.hidden([session_as_request(asked, request_id)])
     session = asked.session_id
@@ -65,7 +90,16 @@ def for_session(worker: Worker, body: bytes, request_id: str) -> ListRequest:
 
 
 def for_ranking(worker: Worker, body: bytes, request_id: str) -> ListRequest:
-    """Return a request for the caller's own items in order. Raises HTTPError (400)."""
+    """Return a request for the caller's own items in order.
+
+    Args:
+        worker: Gives the ids the form in which they are stored.
+        body: A `RankRequest` as JSON.
+        request_id: The id of the request, 32 hexadecimal digits.
+
+    Raises:
+        HTTPError: 400 for an invalid body.
+    """
     (request,) = worker.hidden([rank_as_request(_read_rank(body))])
     units = Units(request.user_id, request.device_id, None, request_id)
     return ListRequest("rank", RANK, body, request, units)

@@ -57,6 +57,12 @@ class ListSource:
     """Asks services for lists, in one process."""
 
     def __init__(self, numbers: ControlMetrics, records: OwnRecords) -> None:
+        """Prepare to ask.
+
+        Args:
+            numbers: Count who answered, and who did not.
+            records: Writes the records of lists that no single service logs: static and mixed ones.
+        """
         self._numbers, self._records = numbers, records
 
     async def given(

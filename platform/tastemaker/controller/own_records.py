@@ -43,6 +43,9 @@ class OwnRecords:
             request_id: The answer's.
             model: The model whose service did not answer; None if there is none.
             assignment: The variant that the unit was assigned to.
+
+        Returns:
+            The items of the static list that may be shown, at most k.
         """
         start = time.monotonic()
         ask = _as_asked(asked, request_id, assignment)

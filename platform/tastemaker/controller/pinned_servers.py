@@ -99,6 +99,9 @@ def start_service(settings: Settings, pinned: PinnedService) -> subprocess.Popen
         settings: Of the home folder.
         pinned: The service.
 
+    Returns:
+        The process of the server, which may not listen yet. It leads a session of processes of its own.
+
     Raises:
         TastemakerError: The model has no service.
         OSError: The system refuses.

@@ -29,6 +29,12 @@ class ServiceClient:
     """Sends requests to one service. All methods are for one event loop's thread."""
 
     def __init__(self, address: ServiceAddress, limits: ClientLimits) -> None:
+        """Open no connection yet: the first request does.
+
+        Args:
+            address: Where the service listens: a Unix socket, or a host and port.
+            limits: The deadline of each request, and the most connections and waiting requests.
+        """
         self._address, self._limits = address, limits
         self._idle: list[ServiceConnection] = []
         self._open: set[ServiceConnection] = set()
