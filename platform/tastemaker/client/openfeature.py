@@ -87,25 +87,62 @@ class ExperimentProvider(AbstractProvider):
     def resolve_boolean_details(
         self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[bool]:
-        """Return the value of the unit's variant, which must be true or false."""
+        """Return the value of the unit's variant, which must be true or false.
+
+        Args:
+            flag_key: The name of the experiment.
+            default_value: The value where the unit is not assigned to a variant.
+            evaluation_context: The ids of the units, and the facts for targeting; None for none of both.
+
+        Raises:
+            OpenFeatureError: The experiment does not run, the context lacks a valid id of its unit, or the
+                value is of another type. OpenFeature then gives the default to its caller.
+        """
         return self._resolved(flag_key, default_value, evaluation_context, bool)
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        """Return the value of the unit's variant, which must be text; without a value, the variant's name."""
+        """Return the value of the unit's variant, which must be text; without a value, the variant's name.
+
+        Args:
+            flag_key: The name of the experiment.
+            default_value: The value where the unit is not assigned to a variant.
+            evaluation_context: The ids of the units, and the facts for targeting; None for none of both.
+
+        Raises:
+            OpenFeatureError: As of `resolve_boolean_details`.
+        """
         return self._resolved(flag_key, default_value, evaluation_context, str)
 
     def resolve_integer_details(
         self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[int]:
-        """Return the value of the unit's variant, which must be a whole number."""
+        """Return the value of the unit's variant, which must be a whole number.
+
+        Args:
+            flag_key: The name of the experiment.
+            default_value: The value where the unit is not assigned to a variant.
+            evaluation_context: The ids of the units, and the facts for targeting; None for none of both.
+
+        Raises:
+            OpenFeatureError: As of `resolve_boolean_details`.
+        """
         return self._resolved(flag_key, default_value, evaluation_context, int)
 
     def resolve_float_details(
         self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[float]:
-        """Return the value of the unit's variant, which must be a number."""
+        """Return the value of the unit's variant, which must be a number.
+
+        Args:
+            flag_key: The name of the experiment.
+            default_value: The value where the unit is not assigned to a variant.
+            evaluation_context: The ids of the units, and the facts for targeting; None for none of both.
+
+        Raises:
+            OpenFeatureError: As of `resolve_boolean_details`.
+        """
         return self._resolved(flag_key, default_value, evaluation_context, float)
 
     def resolve_object_details(
@@ -114,7 +151,16 @@ class ExperimentProvider(AbstractProvider):
         default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
-        """Return the value of the unit's variant, which must be a list or a mapping."""
+        """Return the value of the unit's variant, which must be a list or a mapping.
+
+        Args:
+            flag_key: The name of the experiment.
+            default_value: The value where the unit is not assigned to a variant.
+            evaluation_context: The ids of the units, and the facts for targeting; None for none of both.
+
+        Raises:
+            OpenFeatureError: As of `resolve_boolean_details`.
+        """
         return self._resolved(flag_key, default_value, evaluation_context, list, dict)
 
     def _resolved(

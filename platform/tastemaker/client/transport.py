@@ -23,6 +23,13 @@ class ServiceError(TastemakerError):
     """The service refused or could not be reached."""
 
     def __init__(self, problem: Problem | None, detail: str, retry_after: float | None = None) -> None:
+        """Describe a refusal, or a service that can't be reached.
+
+        Args:
+            problem: The service's problem document; None if none arrived.
+            detail: What is wrong, in words: the message.
+            retry_after: Seconds to wait before a retry; None if the service gave none.
+        """
         super().__init__(detail)
         self.details = problem
         """The service's problem document; None if none arrived."""
@@ -39,6 +46,16 @@ class Transport:
     """Connections to a service, for several threads."""
 
     def __init__(self, url: str, key: str | None, timeout_seconds: float, connections: int) -> None:
+        """Prepare to call. The first call connects.
+
+        Args:
+            url: Where the service listens, such as `http://127.0.0.1:3000`; a path in it precedes all paths.
+            key: The API key that each call sends; None sends none.
+            timeout_seconds: How long it may take to connect, and then to get the next part of an answer,
+                together.
+            connections: How many connections are kept open. Threads beyond that number open their own for
+                each call.
+        """
         self._url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"}
         if key is not None:
