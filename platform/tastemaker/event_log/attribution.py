@@ -242,6 +242,9 @@ def attribute_rows(
         feedback: Rows of `FEEDBACK`, each event once.
         problem: Gives each event type its reward and window.
         until: As in `attribute`.
+
+    Returns:
+        The impressions with their rewards, and the feedback with its impressions; without `arrived_until`.
     """
     connection.register("logged", requests)
     connection.register("reported", feedback)
@@ -329,7 +332,13 @@ def find_reward_events(
 def credit_events(
     connection: DuckDBPyConnection, *, until: float = np.inf, feedback_delay: float = np.inf
 ) -> None:
-    """Create `shown`, `credited` and `earning` of `join_log`, after `find_reward_events`."""
+    """Create `shown`, `credited` and `earning` of `join_log`, after `find_reward_events`.
+
+    Args:
+        connection: As in `join_log`, with the tables `rewards` and `happened`.
+        until: Seconds since 1970 UTC. Only what was shown strictly before counts.
+        feedback_delay: Seconds from the impression to the arrival of its feedback, at most.
+    """
     connection.execute(_SHOWN, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
     connection.execute(_EARNING, {"impression": IMPRESSION, "feedback_delay": feedback_delay})
@@ -353,6 +362,10 @@ def as_feedback(impressions: pa.Table, user_ids: IdIndex, item_ids: IdIndex) -> 
         impressions: Rows of `ATTRIBUTED`.
         user_ids: The numbers of the users.
         item_ids: The numbers of the items.
+
+    Returns:
+        The entries in the order of the rows; -1 for a user or item that has no number. It has contexts only
+        if those of all rows are lists of one length.
     """
     return Feedback(
         users=user_ids.lookup(impressions["user_id"].to_pylist()),

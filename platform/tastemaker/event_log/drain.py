@@ -117,7 +117,14 @@ class LakeSink:
 
 
 def put_rows(lake: Lake, pending: Pending) -> None:
-    """Write records into the lake, as parts named by the spool and the number of the first record."""
+    """Write records into the lake, as parts named by the spool and the number of the first record.
+
+    Writing the same records again replaces the parts.
+
+    Args:
+        lake: Where the records go: each kind into its table, by the day on which they came.
+        pending: Records of a spool or of the log database, of any kinds.
+    """
     part = f"served-{pending.spool}-{pending.first:012d}"
     tables: list[tuple[str, Sequence[Any], Callable[[Any], pa.Table]]] = [
         ("requests", pending.of(Record), request_rows),

@@ -128,6 +128,10 @@ def pull(url: str, lake: Lake) -> Drained:
 def waiting(url: str, lake: Path) -> Pending | None:
     """Return the oldest records that `pull` would copy into a lake, at most BATCH_RECORDS; None without any.
 
+    Args:
+        url: Of the log database.
+        lake: The folder of the lake.
+
     Raises:
         DatabaseUnavailable: The database does not answer.
     """
@@ -137,7 +141,12 @@ def waiting(url: str, lake: Path) -> Pending | None:
 
 
 def pulled(url: str, lake: Path) -> int:
-    """Return the number of the last record that was copied into a lake; 0 if none was."""
+    """Return the number of the last record that was copied into a lake; 0 if none was.
+
+    Args:
+        url: Of the log database, which is not asked: the lake notes the number.
+        lake: The folder of the lake.
+    """
     noted = _noted(url, lake)
     return int(json.loads(noted.read_text())["last"]) if noted.exists() else 0
 
@@ -191,7 +200,15 @@ def _noted(url: str, lake: Path) -> Path:
 
 
 def find_request(url: str, request_id: str) -> Record | None:
-    """Return the record of a request; None if it was not shipped. Raise DatabaseUnavailable."""
+    """Return the record of a request; None if it was not shipped.
+
+    Args:
+        url: Of the log database.
+        request_id: Its id, known or not.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
     with _driver_errors_in_words(url), closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(_FOUND, (request_id.replace("\0", ""),))
         row = cursor.fetchone()

@@ -149,7 +149,13 @@ def users_of_requests(folder: Path, request_ids: Sequence[str]) -> Iterator[tupl
 
 
 def expire(folder: Path, before: float) -> int:
-    """Delete rows from before a time (seconds since 1970 UTC), and return their number."""
+    """Delete old rows of `recent.db`, and return their number.
+
+    Args:
+        folder: The folder that holds the spool; without the file, nothing is deleted.
+        before: Seconds since 1970 UTC. Events that were received earlier and requests that were made earlier
+            are deleted.
+    """
     if not (folder / FILE_NAME).exists():
         return 0
     with _opened(folder / FILE_NAME) as connection:

@@ -10,6 +10,10 @@ def stored_id(source: str, given: str) -> str:
 
     The part before the first slash is percent-encoded and holds none itself.
 
+    Args:
+        source: The name of the source, which may hold any character.
+        given: The id that the source reports.
+
     >>> stored_id("search team", "r/1")
     'search%20team/r/1'
     """

@@ -216,7 +216,12 @@ def insert_each(connection: sqlite3.Connection, calls: Sequence[list[Row]]) -> l
 
 
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
-    """Insert rows in the connection's transaction, and return how many were new."""
+    """Insert rows in the connection's transaction, and return how many were new.
+
+    Args:
+        connection: Of the spool's file; the caller commits.
+        rows: What `rows_of` returns. One whose kind and key the spool has is left out.
+    """
     return insert_rows(connection, _INSERT, rows)
 
 
@@ -226,7 +231,15 @@ def touch(connection: sqlite3.Connection) -> None:
 
 
 def read(path: Path, limit: int) -> Pending | None:
-    """Return the oldest committed records, at most `limit`; None if there are none."""
+    """Return the oldest committed records; None if there are none.
+
+    Args:
+        path: The spool's file; there may be none.
+        limit: The most records to return.
+
+    Raises:
+        SpoolError: The file can't be opened.
+    """
     if not path.exists():
         return None
     create(path)
@@ -239,6 +252,10 @@ def read(path: Path, limit: int) -> Pending | None:
 
 def find_request(path: Path, request_id: str) -> Record | None:
     """Return the record of a request; None if it is not in the spool.
+
+    Args:
+        path: The spool's file; there may be none.
+        request_id: Its id, known or not.
 
     Raises:
         SpoolError: The file can't be read.
@@ -318,7 +335,12 @@ def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collecti
 
 
 def forget(path: Path, last: int) -> None:
-    """Delete the records numbered up to and including `last`."""
+    """Delete the oldest records, such as those that were copied elsewhere.
+
+    Args:
+        path: The spool's file.
+        last: The number of the last record that is deleted.
+    """
     with connected(path) as connection, connection:
         connection.execute("DELETE FROM records WHERE number <= ?", (last,))
 

@@ -43,6 +43,12 @@ class SpoolFull(SpoolError):
     """The spool's queue or file is full now."""
 
     def __init__(self, problem: str, *, retry_seconds: float) -> None:
+        """Say what is full, and when a retry may succeed.
+
+        Args:
+            problem: What is full, in words.
+            retry_seconds: How long the caller is to wait.
+        """
         super().__init__(problem, fix="retry later")
         self.retry_seconds = retry_seconds
 

@@ -39,6 +39,12 @@ class Exporter:
     """Copies the log of a home's lake to the cluster that the settings name."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        """Prepare to copy.
+
+        Args:
+            settings: Name the lake and the prefix of the indices, and say how many days of the log are kept.
+            cluster: What the documents are copied to.
+        """
         self._settings, self._cluster = settings, cluster
         self._prefix = settings.elasticsearch.prefix
         self._has_templates = False

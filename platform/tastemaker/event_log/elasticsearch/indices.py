@@ -28,7 +28,15 @@ _KEYWORD: Final = {"type": "keyword", "ignore_above": 1_024}
 
 
 def properties(table: str, *, is_opensearch: bool) -> dict[str, Any]:
-    """Return the fields of a table's documents."""
+    """Return the fields of a table's documents, as the mapping of its indices has them.
+
+    Args:
+        table: A key of SCHEMAS.
+        is_opensearch: Whether the cluster is one of OpenSearch, which has another type for objects.
+
+    Returns:
+        The column of each field -> its type and parameters.
+    """
     return {field.name: _field(field, is_opensearch=is_opensearch) for field in SCHEMAS[table]}
 
 
@@ -97,7 +105,12 @@ def _put_ism_policy(cluster: Cluster, policy: str, prefix: str, days: int) -> No
 
 
 def pattern(prefix: str, table: str) -> str:
-    """Return the pattern of the names of a table's indices."""
+    """Return the pattern of the names of a table's indices, such as `shop-requests-*`.
+
+    Args:
+        prefix: Beginning of the indices' names.
+        table: A key of TABLES.
+    """
     return f"{prefix}-{table}-*"
 
 
