@@ -72,6 +72,12 @@ class Checkpoints:
     """Checkpoints of a version, in a folder."""
 
     def __init__(self, root: Path, loaded: LoadedVersion) -> None:
+        """Find the checkpoints of a version, of which there may be none yet.
+
+        Args:
+            root: The folder with one folder per version that learns online.
+            loaded: The version; its plugin and config load the models of checkpoints.
+        """
         self.version = loaded.manifest.version
         self.folder = root / self.version
         self._config = loaded.model.config
@@ -79,6 +85,10 @@ class Checkpoints:
 
     def save(self, model: Recommender[Any], position: LogPosition) -> str:
         """Write a checkpoint, make it the served one, and delete those that are not needed.
+
+        Args:
+            model: The model as it is after learning; not changed.
+            position: The position in the log up to which it has learned.
 
         Returns:
             The checkpoint's name.

@@ -38,7 +38,15 @@ class Learner:
     """Online learner of a version. Neither threads nor processes may share its folder."""
 
     def __init__(self, version: Version, states: Checkpoints) -> None:
-        """Continue at the newest checkpoint. Raise TastemakerError for a model that does not learn online."""
+        """Continue at the newest checkpoint that can be loaded, or at the version as it was trained.
+
+        Args:
+            version: The version, whose files are verified.
+            states: Its checkpoints, which no other learner writes.
+
+        Raises:
+            TastemakerError: The model does not learn online.
+        """
         self._version, self._states = version, states
         loaded = load_version(version.folder)
         if not loaded.model.capabilities.learns_online:

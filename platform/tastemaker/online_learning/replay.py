@@ -68,11 +68,21 @@ class LoggedFeedback:
         return "".join(f"{int(half):016x}" for half in halves)
 
     def requests(self, start: int, stop: int) -> int:
-        """Return the number of requests of the impressions from `start` to `stop`."""
+        """Return the number of requests of some impressions, each counted once.
+
+        Args:
+            start: First impression, from 0.
+            stop: End of the impressions, excluded.
+        """
         return int(pc.count_distinct(self._rows["request_id"][start:stop]).as_py())
 
     def rewarded(self, start: int, stop: int) -> int:
-        """Return the number of impressions from `start` to `stop` that have a reward."""
+        """Return the number of impressions, among some, whose reward is not 0.
+
+        Args:
+            start: First impression, from 0.
+            stop: End of the impressions, excluded.
+        """
         return int(np.count_nonzero(self._rows["reward"].to_numpy()[start:stop]))
 
     def batches(self, start: int, stop: int, user_ids: IdIndex, item_ids: IdIndex) -> Iterator[Feedback]:
