@@ -56,6 +56,9 @@ def record(
         forced: Whether a person overrode the challenger test.
         reason: Why, in words.
         actor: Who did it; None: that is not known.
+
+    Returns:
+        The entry, whose time is now.
     """
     promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC), actor)
     with engine.begin() as connection:
@@ -124,7 +127,12 @@ def frozen_said(promotion: Promotion) -> str:
 
 
 def current(engine: Engine, problem: str) -> str | None:
-    """Return the id of a problem's champion; None before the first promotion."""
+    """Return the id of a problem's champion; None before the first promotion.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
+    """
     entries = log(engine, problem)
     return entries[-1].version_id if entries else None
 

@@ -96,12 +96,22 @@ class Followed(NamedTuple):
 
 
 def path_of(artifacts: Path, model: str) -> Path:
-    """Return the path of a model's deployment file."""
+    """Return the path of a model's deployment file, which need not exist.
+
+    Args:
+        artifacts: The folder of all artifacts.
+        model: The model's name.
+    """
     return artifacts / FOLDER / f"{model}.json"
 
 
 def champion_path(artifacts: Path, problem: str) -> Path:
-    """Return the path of a problem's champion file; the problem's name may hold any character."""
+    """Return the path of a problem's champion file, which need not exist.
+
+    Args:
+        artifacts: The folder of all artifacts.
+        problem: The problem's name, which may hold any character.
+    """
     readable = re.sub(r"[^a-z0-9]+", "_", problem.lower()).strip("_")[:40]
     digest = blake2b(problem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return artifacts / CHAMPIONS / f"{readable}-{digest}.json"

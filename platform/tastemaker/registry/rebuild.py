@@ -76,6 +76,9 @@ def rebuild(engine: Engine, artifacts: Path) -> Rebuilt:
     Args:
         engine: The metadata database.
         artifacts: The folder of all artifacts.
+
+    Returns:
+        What was inserted, what was there already, and what was skipped.
     """
     missing = unregistered(engine, artifacts)
     manifests, damaged = [], []

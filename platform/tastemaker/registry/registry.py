@@ -103,6 +103,9 @@ class Registry:
             backtest_id: The backtest of the same config, if there was one.
             precompute: Writes what speeds up serving this model into the folder that it is passed.
 
+        Returns:
+            The version, which is neither deployed nor promoted.
+
         Raises:
             ArtifactError: The version can't be written.
             RegistryError: There is no such backtest. In both cases nothing is registered.
@@ -228,16 +231,22 @@ class Registry:
             reason: Why, in words.
             forced: Whether a person overrode the challenger test, which freezes automatic promotion.
             actor: Who does it; None: that is not known.
+
+        Returns:
+            The entry of the log of promotions.
         """
         return self._record("promote", version, reason, forced=forced, actor=actor)
 
     def rollback(self, problem: str, reason: str, actor: str | None = None) -> Promotion:
-        """Make the previous champion the champion again.
+        """Make the previous champion the champion again; one that can't be served is skipped.
 
         Args:
             problem: The problem's name.
             reason: Why, in words.
             actor: Who does it; None: that is not known.
+
+        Returns:
+            The entry of the log of promotions, which names the version that is champion now.
 
         Raises:
             RegistryError: There is no earlier champion that can be served, or no reason.
@@ -266,6 +275,9 @@ class Registry:
             problem: The problem's name.
             reason: Why, in words.
             actor: Who does it; None: that is not known.
+
+        Returns:
+            The entry of the log of promotions; the champion stays.
 
         Raises:
             RegistryError: Automatic promotion is not frozen, or there is no reason.
