@@ -41,6 +41,10 @@ class DescribedAnswer(NamedTuple):
 def find_record(request_id: str, settings: Settings) -> Record:
     """Return the record of a request.
 
+    Args:
+        request_id: Its id, known or not.
+        settings: Name the spool, the log database and the lake, which are searched in this order.
+
     Raises:
         UnknownNameError: The log does not have it.
         TastemakerError: The log can't be read.

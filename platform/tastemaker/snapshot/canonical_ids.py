@@ -94,6 +94,12 @@ def canonical(text: str, form: IdForm = "canonical") -> str:
 def are_canonical(ids: Iterable[str], form: IdForm = "canonical") -> bool:
     """Return whether `canonical` certainly changes none of these ids. Several cost little more than one.
 
+    False means that it may change some, as it always is for the form `numbers`.
+
+    Args:
+        ids: The ids as they were written.
+        form: Which rules apply.
+
     >>> are_canonical(["item-27", "0027"]), are_canonical(["item-27", "27.0"])
     (True, False)
     """

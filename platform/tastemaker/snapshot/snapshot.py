@@ -89,13 +89,11 @@ class Snapshot(ReadOnly):
             seeds: uint64[n], the random seed of each row.
             now: The time of the requests, seconds since 1970 UTC; the snapshot's end if None.
             history: n rows, for requests that bring a history, such as an anonymous session; the known
-            history of
-                the users if None.
+                history of the users if None.
             capabilities: What the model reads.
             exclude: n arrays of numbers of items to exclude; -1 is ignored.
             since: Later events, whose users are row numbers. They count for what is excluded, not for the
-            history
-                that the model reads, and may repeat events of the snapshot.
+                history that the model reads, and may repeat events of the snapshot.
             candidates: int32[n, c], padded with -1; all items if None.
             context: float32[n, d].
             user_features: n rows; declared user features are NaN if None.
@@ -210,10 +208,17 @@ class Snapshot(ReadOnly):
 
 
 def extended(history: History, since: Events) -> History:
-    """Return the history with events that came later, their users being its rows.
+    """Return a history with events that came later, as a new one.
 
     An event that is no later than the last one that the history has of its pair is in there already: what
     was known when a version was trained may be passed again.
+
+    Args:
+        history: n rows; not changed.
+        since: The events in any order; their users are row numbers from 0 to n - 1, not user numbers.
+
+    Returns:
+        n rows, in which the rewards and counts of the new events are added to those of the history.
     """
     n = history.n_items
     had, pairs = history.rows * n + history.items, since.users.astype(np.int64) * n + since.items
