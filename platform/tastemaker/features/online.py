@@ -56,7 +56,14 @@ class FeastReader:
         self._view: FeatureView | None = None
 
     def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
-        """Return float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
+        """Return the latest features of users as float32[n, f]; NaN for an unknown user or a missing value.
+
+        What the store raises is raised as it is; the next read then opens a new connection.
+
+        Args:
+            user_ids: n ids, which may repeat.
+            names: f names of USER_FEATURES.
+        """
         values = np.full((len(user_ids), len(names)), np.nan, np.float32)
         if not user_ids or not names:
             return values

@@ -48,6 +48,9 @@ def recompute(lake: Lake, cutoff: int, user_ids: Collection[str]) -> FeaturesAsO
         lake: Where the events, users and items are.
         cutoff: Seconds since 1970 UTC.
         user_ids: The users.
+
+    Returns:
+        The features of those who were known by then, with the numbers of events of each and of all.
     """
     import ibis
 

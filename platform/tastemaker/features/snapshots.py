@@ -46,6 +46,14 @@ class SnapshotFeatures:
     """Features of users and items by number, from snapshots that are computed when they are read."""
 
     def __init__(self, lake: Lake, root: Path, user_ids: IdIndex, item_ids: IdIndex) -> None:
+        """Compute nothing yet.
+
+        Args:
+            lake: Where the events, users and items are.
+            root: The folder of the snapshots; those that are computed are kept there.
+            user_ids: The numbers of the users, which are the rows of `users`.
+            item_ids: The numbers of the items, which are the rows of `items`.
+        """
         self._lake = lake
         self._root = root
         self._ids = {"users": user_ids, "items": item_ids}

@@ -22,7 +22,12 @@ def timestamp(seconds: int) -> TimestampScalar:
 
 
 def days_until(before: int, time: TimestampValue) -> FloatingValue:
-    """Return the days, with their fraction, from `time` until `before` (seconds since 1970 UTC)."""
+    """Return the days from a time until a cutoff, with their fraction; negative where the time is later.
+
+    Args:
+        before: The cutoff, seconds since 1970 UTC.
+        time: A column of times.
+    """
     return timestamp(before).delta(time, unit="microsecond") / float(DAY_MICROSECONDS)
 
 
@@ -32,7 +37,15 @@ def utc_day(time: TimestampValue) -> IntegerValue:
 
 
 def visits(events: Table, before: int) -> Table:
-    """Return the distinct `user_id, item_id, day` of the events before `before` (seconds since 1970 UTC)."""
+    """Return the distinct `user_id, item_id, day` of the events before a cutoff.
+
+    Args:
+        events: The table of events, with `user_id`, `item_id` and `occurred_at`.
+        before: The cutoff, seconds since 1970 UTC; events at or after it are ignored.
+
+    Returns:
+        One row per user, item and UTC day; `day` is a whole number, 0 for 1970-01-01.
+    """
     past = events.filter(events.occurred_at < timestamp(before))
     return past.select("user_id", "item_id", day=utc_day(past.occurred_at)).distinct()
 
