@@ -235,7 +235,12 @@ class ModelsSettings(_Section):
         return self.__pydantic_extra__
 
     def get(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters of one model, or `default` if its section is absent."""
+        """Return the hyperparameters of one model that differ from the model's defaults.
+
+        Args:
+            name: The model's name.
+            default: What is returned if the settings have no section of the model.
+        """
         return self.configs.get(name, default)
 
 
@@ -314,6 +319,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from; of several values for one setting, the first source's counts.
+
+        The sources are the arguments of the constructor, the environment and tastemaker.toml.
+        pydantic-settings calls it.
+
+        Args:
+            settings_cls: This class, for which tastemaker.toml is read.
+            init_settings: The arguments of the constructor.
+            env_settings: The environment.
+            dotenv_settings: A file `.env`, which is not read.
+            file_secret_settings: A folder with a file per secret, which is not read.
+        """
         return init_settings, env_settings, _TomlFile(settings_cls)
 
     @property

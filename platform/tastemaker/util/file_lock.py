@@ -18,6 +18,9 @@ def file_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterato
         wait: Whether to wait for another holder.
         shared: Whether others may hold it at the same time, if they share it, too.
 
+    Yields:
+        None, once the lock is held.
+
     Raises:
         BlockingIOError: Another process holds the lock, and `wait` is false.
     """

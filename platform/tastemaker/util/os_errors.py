@@ -45,9 +45,11 @@ _QUOTED = {
 
 
 def in_words(error: BaseException, *, of: str = "a file") -> TastemakerError | None:
-    """Return what to say of an error that the operating system caused; None if it caused none.
+    """Return an error that the operating system caused as one that says what to do; None if it caused none.
 
-    `of` is the file that was used, where the error does not name it.
+    Args:
+        error: The error; its causes and contexts are searched, too.
+        of: The file that was used, named in the message where the error does not name it.
     """
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in _FIXES:

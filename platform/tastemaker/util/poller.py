@@ -15,7 +15,13 @@ class Poller:
     """
 
     def __init__(self, look: Callable[[], None], *, seconds: float, name: str) -> None:
-        """`name`: the thread's. The first call is after `seconds`."""
+        """Start the thread; the first call is after `seconds`.
+
+        Args:
+            look: Called in that thread, and not again before it has returned.
+            seconds: The pause between two calls.
+            name: The thread's, for logs.
+        """
         self._look, self._seconds = look, seconds
         self._stopping = threading.Event()
         self._thread = SupervisedThread(self._run, name=name)

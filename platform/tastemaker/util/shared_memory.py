@@ -20,6 +20,12 @@ def shared(path: Path, n_bytes: int) -> mmap.mmap:
     Args:
         path: The file.
         n_bytes: Its size.
+
+    Returns:
+        The memory: what the file holds, and 0 in a new file.
+
+    Raises:
+        OSError: The file can't be mapped, for another reason than a full disk.
     """
     try:
         return _mapped(path, n_bytes)
