@@ -70,7 +70,7 @@ def land(
     A landed day within the source's period that it no longer has is deleted; days before and after are kept.
 
     Args:
-        source: The source.
+        source: The source to copy from.
         lake: Where the rows go.
         days: The days to copy; None for all.
         force: Copy unchanged days, too.

@@ -16,7 +16,7 @@ def prune(source: Source, lake: Lake, engine: Engine) -> Held:
 
     Args:
         source: The source, which names its first and last day.
-        lake: The lake.
+        lake: The lake with the landed days.
         engine: Of the metadata database.
 
     Returns:

@@ -25,7 +25,7 @@ def noted(source: Source, lake: Lake, digest: str) -> dict[str, str]:
     """Return the metadata that identify the source of a landed file.
 
     Args:
-        source: The source.
+        source: The source that the file's rows come from.
         lake: The lake, whose path is noted.
         digest: The digest of the file's day.
     """

@@ -80,7 +80,7 @@ def landed_rows(lake: Lake, source: str, days: Collection[date]) -> dict[date, i
     """Return the number of landed rows of each of the days that are landed.
 
     Args:
-        lake: The lake.
+        lake: The lake with the landed days.
         source: The name of the source.
         days: The days to count; days that are not landed are left out.
     """
@@ -112,7 +112,7 @@ def vanished(
     """Return the landed days within the source's period that the source no longer has.
 
     Args:
-        lake: The lake.
+        lake: The lake with the landed days.
         source: The name of the source.
         offered: The days that the source has.
         wanted: The days to consider; None: all.
@@ -132,7 +132,7 @@ def outside(lake: Lake, source: str, offered: Collection[date]) -> Held:
     """Return the landed dated days that the source does not have, with their number of rows.
 
     Args:
-        lake: The lake.
+        lake: The lake with the landed days.
         source: The name of the source.
         offered: The days that the source has.
     """
@@ -144,7 +144,7 @@ def held(lake: Lake, source: str, days: Collection[date]) -> Held:
     """Return landed days with their number of rows.
 
     Args:
-        lake: The lake.
+        lake: The lake with the landed days.
         source: The name of the source.
         days: Days that are landed.
     """

@@ -26,7 +26,7 @@ def unknown_ids(key: str, named: Iterable[str], known: IdIndex, *, where: str = 
 
     Args:
         key: The key of the problem or the settings that names the ids, one of FOLLOWS.
-        named: The ids.
+        named: The ids that the key has, in any order; they may repeat.
         known: The ids that exist.
         where: What lacks them, in words.
     """

@@ -83,7 +83,7 @@ def run(
     without fitting. If two processes ask for the same id, the second one waits for the first.
 
     Args:
-        plugin: The model.
+        plugin: The model to fit.
         config: Its hyperparameters; None for its defaults.
         split: The training window and the test period.
         problem: The problem, which fixes the metric and the length of the lists.
@@ -147,10 +147,10 @@ def identify(
     Slices are not part of it: stored lists are sliced again without fitting.
 
     Args:
-        plugin: The model.
-        config: Its hyperparameters.
+        plugin: The model, whose code counts.
+        config: The model's hyperparameters.
         split: The split that it is evaluated on.
-        problem: The problem.
+        problem: The problem, without its slices.
         trained_on: The split whose training window the model was fitted on; None for `split`.
     """
     learned = split if trained_on is None else trained_on
@@ -211,7 +211,7 @@ def measure(
 
     Args:
         backtest_id: The id for the result.
-        fitted: The model.
+        fitted: The model with its config, fitted on this split or on an earlier one.
         split: The split with the test period.
         problem: The problem, which fixes the length of the lists.
         scratch: An existing folder for temporary files.

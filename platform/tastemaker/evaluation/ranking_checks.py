@@ -22,7 +22,7 @@ def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> No
 
     Args:
         model: The model that gave the answer.
-        ranking: The answer.
+        ranking: The model's lists, one row per request.
         batch: The requests, one row each.
         k: The length of the lists that the model was asked for.
 

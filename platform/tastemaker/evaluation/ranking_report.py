@@ -66,7 +66,7 @@ def ranking_report(
 
     Args:
         version: The version that the report is about.
-        backtest: Its backtest.
+        backtest: The version's backtest.
         users: The lists and metrics of that backtest.
         split: The split that it was evaluated on.
         engine: Of the metadata database.

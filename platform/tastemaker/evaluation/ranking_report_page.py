@@ -23,7 +23,7 @@ def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: s
     """Return the page.
 
     Args:
-        title: The title.
+        title: The page's heading, with model and version.
         summary: The report's summary.
         made_at: The time when it was made.
         details: File name of Evidently's page.

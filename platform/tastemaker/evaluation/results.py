@@ -216,7 +216,7 @@ def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
 
     Args:
         artifacts: The artifacts folder, to which `Backtest.users_path` is relative.
-        backtest: The backtest.
+        backtest: The backtest, which names the file.
 
     Raises:
         ArtifactError: The file is missing or malformed.
@@ -254,8 +254,8 @@ def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Dif
 
     Args:
         artifacts: The folder of the backtests' arrays.
-        one: A backtest.
-        other: A backtest on the same users.
+        one: The backtest whose figure is taken.
+        other: The backtest whose figure is subtracted, on the same users.
         metric: The name of the metric.
 
     Raises:

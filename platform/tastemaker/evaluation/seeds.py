@@ -125,7 +125,7 @@ def to_dict(spread: SeedSpread, metric: str, users: Interval) -> dict[str, Any]:
     """Return a spread in one metric, in types that JSON has.
 
     Args:
-        spread: The spread.
+        spread: The figures with each seed.
         metric: The name of the metric.
         users: The metric's interval over users.
     """

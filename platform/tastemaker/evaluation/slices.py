@@ -180,7 +180,7 @@ def limit_of(one: Slice, max_loss: Mapping[str, float]) -> float | None:
     """Return how much a model may be worse in a slice: the slice's own limit, else its dimension's.
 
     Args:
-        one: The slice.
+        one: The slice, which is named by its dimension and value.
         max_loss: The limits by slice or dimension, as in the problem file.
     """
     return max_loss.get(one.name, max_loss.get(one.dimension))

@@ -163,7 +163,7 @@ class Assigner:
         """Return what one experiment decides about a request, and why.
 
         Args:
-            name: The experiment's.
+            name: The experiment's name.
             units: The request's ids.
             facts: The request's named context values, and `kind`, the kind of request.
 

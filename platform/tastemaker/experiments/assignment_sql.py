@@ -217,8 +217,8 @@ def load_plan_postgres(connection: Connection, digest: str, plan: ControlPlan) -
 
     Args:
         connection: Where; the function and the tables end with its session.
-        digest: The plan's.
-        plan: The plan.
+        digest: The plan's digest, by which logged assignments name it.
+        plan: The plan whose variants, claims and holdouts the tables get.
 
     Returns:
         `ASSIGNMENTS` for this connection.

@@ -44,8 +44,8 @@ def uncarried(lake: Lake, design: Design, now: datetime) -> list[str]:
 
     Args:
         lake: Holds requests and users.
-        design: The design.
-        now: The time.
+        design: Gives the slices, the targeting and the variants.
+        now: When the last days of the log, which are looked at, end.
     """
     with lake.connect() as connection:
         found = list(_slices(connection, design.slices))

@@ -35,8 +35,8 @@ def forced_key(salt: str, unit: str) -> str:
     """Return what stands for a forced unit in a plan: 16 hexadecimal digits.
 
     Args:
-        salt: The namespace's.
-        unit: Its id.
+        salt: The namespace's salt.
+        unit: The unit's id.
     """
     return f"{unit_hash(f'{salt}/forced', unit):016x}"
 

@@ -111,7 +111,7 @@ def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
     """Yield what is wrong with a design.
 
     Args:
-        design: The design.
+        design: The design to check.
         known: What it may name.
     """
     yield from _words(design)

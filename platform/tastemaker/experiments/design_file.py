@@ -25,7 +25,7 @@ def read_design_file(path: Path) -> Design:
     """Read a design from a YAML file.
 
     Args:
-        path: The file.
+        path: The YAML file in UTF-8.
 
     Raises:
         TastemakerError: It can't be read, a key is unknown or missing, or a value has another type.

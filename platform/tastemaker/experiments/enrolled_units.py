@@ -73,7 +73,7 @@ def write_enrolled(path: Path, salt: str, units: Iterable[str]) -> int:
 
     Args:
         path: The file, named in the plan as `enrolled`.
-        salt: The experiment's.
+        salt: The experiment's salt.
         units: Their ids, in any order, repeated or not.
     """
     hashes = np.unique(hashes_of(salt, units))
@@ -86,7 +86,7 @@ def hashes_of(salt: str, units: Iterable[str]) -> NDArray[np.uint64]:
     """Return the hashes of units as the files have them: uint64[n], in the order of the units.
 
     Args:
-        salt: The experiment's.
+        salt: The experiment's salt.
         units: Their ids.
     """
     salt = _salt(salt)

@@ -236,7 +236,7 @@ def rule_faults(who: str, rule: TargetingRule) -> Iterator[PlanFault]:
 
     Args:
         who: Whose rule it is, for the messages.
-        rule: The rule.
+        rule: The rule of targeting to check.
     """
     where = f"{who} has a rule of targeting on {rule.fact!r} with {rule.operator}"
     if not rule.fact:

@@ -57,7 +57,7 @@ def write_plan(path: Path, plan: ControlPlan) -> str:
 
     Args:
         path: Its file; the files of enrolled units are beside it.
-        plan: The plan.
+        plan: The plan to write, with its revision.
 
     Raises:
         TastemakerError: The plan contradicts itself, or a file of enrolled units can't be read.

@@ -182,7 +182,7 @@ def read_result(engine: Engine, name: str, now: datetime | None = None) -> Exper
 
     Args:
         engine: The metadata database.
-        name: Its name.
+        name: The experiment's name.
         now: As in `read_listings`.
 
     Raises:

@@ -46,7 +46,7 @@ def accept(asked: Question, answer: str, so_far: Answers) -> Any:
     """Return the value of an answer that is consistent with the earlier ones.
 
     Args:
-        asked: The question.
+        asked: The question, which says how an answer is read.
         answer: The text of the answer.
         so_far: The earlier answers.
 

@@ -12,7 +12,7 @@ def to_text(spec: ProblemSpec, width: int = 100) -> str:
     """Return a problem's formulation in Unicode.
 
     Args:
-        spec: The problem.
+        spec: The problem to formulate.
         width: Characters per line of remarks; formulas are not wrapped.
     """
     lines = [spec.name, "═" * len(spec.name)]

@@ -274,7 +274,7 @@ def expect(given: object, kind: type[Kind], asker: str, maker: str) -> Kind:
     """Return `given` if it has the right type.
 
     Args:
-        given: The argument.
+        given: What a user passed.
         kind: The type that it must have.
         asker: The function that it was passed to.
         maker: The function that returns this type.

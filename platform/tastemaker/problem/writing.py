@@ -36,7 +36,7 @@ def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> 
     """Write a problem file, atomically.
 
     Args:
-        spec: The problem.
+        spec: The problem to write.
         path: The file, in an existing folder.
         overwrite: Whether an existing file is replaced.
 

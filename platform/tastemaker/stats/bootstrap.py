@@ -71,7 +71,7 @@ class Interval(_Figures):
         """Return the interval of a mean from bootstrapped means.
 
         Args:
-            value: The mean.
+            value: The mean over the users.
             means: float64[resamples], the bootstrapped means.
             values: float64[n], each user's contribution: for a ratio N / D of means, the linearization
                 V + (Nᵤ - V·Dᵤ) / mean(D).

@@ -76,7 +76,7 @@ def ends(value: float, error: float, values: Float64, level: float, *, certain: 
     user or every user had a hit so far, the next one may differ.
 
     Args:
-        value: The mean.
+        value: The mean over the users.
         error: Its standard error.
         values: float64[n], one per user.
         level: Confidence level.
@@ -98,7 +98,7 @@ def ends_of_moments(value: float, error: float, n: int, differing: int, a: float
     """Return the interval of a mean of which only sample moments are known, by the same rules as `ends`.
 
     Args:
-        value: The mean.
+        value: The mean over the users.
         error: Its standard error.
         n: The number of users.
         differing: How many users have another value than 0, where most have 0.
@@ -125,7 +125,7 @@ def ends_with_rare(
     interval ignores a weight so rare that none of its rewards was observed.
 
     Args:
-        value: The mean.
+        value: The mean of `values`.
         error: Its standard error.
         values: float64[n].
         level: Confidence level.

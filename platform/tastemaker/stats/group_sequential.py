@@ -139,7 +139,7 @@ def crossing(
 
     Args:
         information: Information at the looks, as in `bounds`.
-        z: The bounds.
+        z: The bound of |Z| at each look (of Z, if one-sided), as `bounds` returns them.
         drift: θ, the expectation of Z at information 1; 0 under no effect.
         two_sided: Whether there is a lower bound, too.
     """
@@ -164,7 +164,7 @@ def sample_factor(
 
     Args:
         information: Information at the looks, as in `bounds`.
-        z: The bounds.
+        z: The bound of |Z| at each look (of Z, if one-sided), as `bounds` returns them.
         alpha: False positive rate of the test with one look.
         power: Probability of finding the planned effect.
         two_sided: Whether both tests are.

@@ -61,7 +61,7 @@ def write(path: Path, config: dict[str, Any], study: dict[str, Any]) -> None:
 
     Args:
         path: The result of `path_of`.
-        config: The hyperparameters.
+        config: The hyperparameters that the search found, by name.
         study: Where they come from: data, trials and figures.
     """
     with atomic_write(path) as partial:

@@ -28,7 +28,7 @@ def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
     """Return a model's search space without the hyperparameters that tastemaker.toml sets.
 
     Args:
-        plugin: The model.
+        plugin: The model, whose config class has the search space.
         fixed: The hyperparameters that tastemaker.toml sets.
 
     Raises:

@@ -43,7 +43,7 @@ class Form(NamedTuple):
         """Detect the form of a file in UTF-8.
 
         Args:
-            path: The file.
+            path: The file to look at, unpacked and in UTF-8.
             named: The name of the file in messages.
             delimiter: The delimiter; None: detected.
 

@@ -15,7 +15,7 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, named: Path) -> duck
 
     Args:
         connection: The connection that reads the file.
-        path: The file.
+        path: The file to read, unpacked and in UTF-8.
         named: The name of the file in messages.
 
     Raises:

@@ -44,7 +44,7 @@ def unpack(path: Path, folder: Path, named: Path) -> Sheet:
     """Write the table of a workbook's first visible sheet, whose first line names the columns, as Parquet.
 
     Args:
-        path: The workbook.
+        path: The workbook to read.
         folder: Where the Parquet file is written.
         named: The name of the workbook in messages.
 

@@ -45,7 +45,7 @@ def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path) -> Text
     """Return the file as UTF-8 text with one kind of line end.
 
     Args:
-        path: The file.
+        path: The file to convert, unpacked.
         folder: Where a converted copy is written, if one is needed.
         encoding: The file's encoding; None: detected.
         named: The name of the file in messages.

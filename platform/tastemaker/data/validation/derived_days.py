@@ -17,10 +17,10 @@ def remove_derived(lake: Lake, source: str, engine: Engine, days: Collection[dat
     """Delete events, quarantine and records of ingestion of days that are no longer landed.
 
     Args:
-        lake: The lake.
+        lake: The lake, from which files of `DERIVED` are deleted.
         source: The source's name.
         engine: Of the metadata database.
-        days: The days.
+        days: The days to delete; one without files is skipped.
     """
     for day in days:
         for table in DERIVED:

@@ -59,7 +59,7 @@ def inspect(
     Args:
         source: Name of the source.
         lake: A temporary lake; accepted events are written into it.
-        gate: The rules.
+        gate: The rules that rows are checked by.
         chunk_rows: The most rows in memory.
         progress: Called after each day.
 

@@ -132,7 +132,7 @@ def partition_rows(
     Args:
         source: Name of the source.
         table: events, items or users.
-        chunk: The rows.
+        chunk: The rows that were checked.
         rules: Names of the rules, in the order in which a row is checked.
         failed: bool[rows, rules].
 

@@ -41,7 +41,7 @@ def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
     Args:
         engine: Of the metadata database.
         source: The source's name.
-        days: The days.
+        days: The days to forget; one without a result is skipped.
     """
     if not days:
         return

@@ -45,7 +45,7 @@ def check_items_and_users(lake: Lake, gate: Gate) -> list[CheckedTables]:
 
     Args:
         lake: The lake with the landed tables; nothing is written.
-        gate: The rules.
+        gate: The rules that rows are checked by.
 
     Returns:
         The items' result and the users', in the order of `KEYS`.

@@ -34,7 +34,7 @@ def misfits(
 
     Args:
         connection: Has the tables.
-        problem: The problem.
+        problem: Names event types, columns, items and categories.
         static_items: Of the setting serving.static_items, which should be in the data, too.
     """
     return (
@@ -56,9 +56,9 @@ def misfits_of_landed(
     """Return the warnings of `misfits` for landed rows that are not validated.
 
     Args:
-        lake: The lake.
+        lake: The lake with the source's landed rows.
         source: The source's name.
-        problem: The problem.
+        problem: Names event types, columns, items and categories.
         static_items: The items of the static list.
     """
     with open_duckdb() as connection:

@@ -103,7 +103,7 @@ def validate_and_publish(
     Args:
         source: Name of the source.
         lake: Holds the landed rows, and gets the accepted and the quarantined ones.
-        gate: The rules.
+        gate: The rules that rows are checked by.
         engine: The metadata database, which records validated days.
         days: Days to validate; None for all.
         chunk_rows: The most rows in memory.
@@ -152,7 +152,7 @@ def pending_days(source: str, lake: Lake, gate: Gate, engine: Engine) -> dict[da
     Args:
         source: Name of the source.
         lake: Holds the landed rows.
-        gate: The rules.
+        gate: The rules, whose version says what is validated.
         engine: The metadata database, which records validated days.
     """
     digests = _digests(lake, source, gate, find_repeats(lake, source))
@@ -178,7 +178,7 @@ def stage_days(
     Args:
         source: Name of the source.
         lake: Holds the landed rows, and gets the staged ones.
-        gate: The rules.
+        gate: The rules that rows are checked by.
         engine: The metadata database, which records validated days.
         days: The days; those that are validated already are left out.
         chunk_rows: The most rows in memory.
@@ -285,7 +285,7 @@ def check_days(
     """Check the landed rows of days, many small days at once; yield each day's pieces together, in order.
 
     Args:
-        lake: The lake.
+        lake: The lake with the landed rows.
         source: The name of the source.
         gate: The gate that checks the rows.
         days: The days to check.

@@ -40,7 +40,7 @@ def render(board: Leaderboard, made_at: datetime | None = None) -> str:
     """Return the leaderboard's page.
 
     Args:
-        board: The leaderboard.
+        board: The leaderboard to show.
         made_at: The time that the page shows; None for now.
     """
     body = join(

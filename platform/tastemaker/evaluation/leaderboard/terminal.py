@@ -43,7 +43,7 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
     """Print the summary, the order and breached guardrails, then every metric, slice and cost.
 
     Args:
-        board: The leaderboard.
+        board: The leaderboard to show.
         console: Where to print.
         brief: Print one line per group of models without significant differences (`groups`), and no other
             metrics, slices or costs.

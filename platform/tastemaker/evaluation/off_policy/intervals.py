@@ -21,7 +21,7 @@ def interval(estimate: Estimate, *, level: float = LEVEL, wide: bool = False) ->
     """Return the interval of an estimate.
 
     Args:
-        estimate: The estimate.
+        estimate: The value, and the contributions of which it is the mean.
         level: Confidence level.
         wide: Whether no end may be closer than Student's, as for differences: see `ends_with_rare`.
     """

@@ -128,7 +128,7 @@ def write_page(found: Ablation, picture: Path, path: Path) -> None:
     """Write the page of an ablation. It has no script and needs nothing from the network.
 
     Args:
-        found: The ablation.
+        found: The ablation, with at least one feature.
         picture: The PNG file of the plot.
         path: The page's file.
     """

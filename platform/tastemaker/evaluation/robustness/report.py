@@ -226,7 +226,7 @@ def until(found: Staleness, share: float = MAX_LOSS) -> str:
     """Return when a share of the figure is lost, such as `5 % of its figure after 23 days (19 to 31)`.
 
     Args:
-        found: The staleness.
+        found: The losses of one model by week.
         share: The share of a retrained model's figure.
     """
     days, lost = found.days_until(share), f"{share * 100:g} % of its figure"

@@ -276,7 +276,7 @@ def to_dict(found: Staleness, share: float = MAX_LOSS) -> dict[str, Any]:
     """Return a staleness in types that JSON has.
 
     Args:
-        found: The staleness.
+        found: What `measure` found.
         share: The share of a retrained model's figure for `days_until_max_loss`.
     """
     return {

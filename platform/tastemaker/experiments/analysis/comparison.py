@@ -118,7 +118,7 @@ def summaries(
     Args:
         units: Mature units.
         names: Columns.
-        variant: The variant.
+        variant: The variant's name.
         by_epoch: Whether the epochs, whose ratios differ, are kept apart.
         rows: int64[m], the units of a slice; None: all.
     """
@@ -164,7 +164,7 @@ def guardrail_verdict(metric: UnitMetric, effect: Effect, margin: float) -> str:
     """Return safe, harm or unknown: non-inferiority with an accepted loss.
 
     Args:
-        metric: The metric.
+        metric: Says which direction is better, and whether the margin is relative.
         effect: With an interval of level 1 − 2α, whose ends are those of two one-sided tests with α.
         margin: The accepted loss, relative or as a difference: see `UnitMetric.margin`.
     """

@@ -61,7 +61,7 @@ def timing(design: Design, counts: Mapping[str, int], past: Sequence[float]) -> 
     """Return where in its plan an experiment is.
 
     Args:
-        design: The design.
+        design: Gives the planned units and the number of looks.
         counts: Mature units by variant.
         past: Information at the looks before that could decide, rising.
     """

@@ -84,7 +84,7 @@ class ExperimentLooks:
         planned look is returned.
 
         Args:
-            name: The experiment.
+            name: The experiment's name.
             now: The time; None: the current one. What is dated later is not data yet.
 
         Raises:

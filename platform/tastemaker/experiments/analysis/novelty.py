@@ -80,7 +80,7 @@ def slope(
     Args:
         units: As in `by_day`.
         metric: As in `by_day`.
-        variant: The variant.
+        variant: The name of the variant that is compared with control.
         control: The name of control.
         alpha: One minus the interval's level.
     """

@@ -127,7 +127,7 @@ def plan_traffic(
     Args:
         lake: Holds the log and the events.
         problem: Gives each event type its reward.
-        design: The design.
+        design: The design, whose planned units are not used.
         now: The time; None: the current one.
 
     Raises:
@@ -186,7 +186,7 @@ def power_plan(design: Design, correlation: float) -> PowerPlan:
     """Return what decides about the number of units, besides the variance.
 
     Args:
-        design: The design.
+        design: Gives the error rates, the looks, the guardrails and the shares.
         correlation: Between a unit's value and what adjusts it.
     """
     alpha = design.alpha / max(len(treatments_of(design)), 1)

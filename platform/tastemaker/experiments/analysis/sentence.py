@@ -27,7 +27,7 @@ def sentence(metric: UnitMetric, design: Design, effect: LookEffect, times: Timi
 
     Args:
         metric: The primary metric.
-        design: The design.
+        design: Gives the name of control, α and the number of looks.
         effect: The effect that decides, with the interval that it decides by.
         times: Where the experiment is in its plan.
     """

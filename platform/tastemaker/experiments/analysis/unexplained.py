@@ -25,7 +25,7 @@ def unexplained(connection: DuckDBPyConnection, name: str, started_at: float, fo
 
     Args:
         connection: Of the lake. It gets temporary tables.
-        name: The experiment.
+        name: The experiment's name.
         started_at: Seconds since 1970 UTC: earlier exposures are not counted.
         folder: The plans' folder; without a plan in it, nothing is compared.
 

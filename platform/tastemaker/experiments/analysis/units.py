@@ -87,7 +87,7 @@ class UnitQuery:
         """Return what the looks at a design need.
 
         Args:
-            design: The design.
+            design: Gives the metrics, the variants, the windows and the slices.
             epochs: The epochs in force: one, or several of a bandit.
             unit: The unit of the design's namespace.
             problem: Gives each event type its reward.

@@ -89,7 +89,7 @@ def decide(
     """Return what the checks demand; None: nothing.
 
     Args:
-        situation: The experiment.
+        situation: The experiment at this check, with what the check before called harmful.
         checks: Of now.
         incident: The metric by which all variants are faulty at once; None if there is none.
     """
@@ -112,7 +112,7 @@ def crashed(variant: str, reason: str, evidence: dict[str, Any]) -> GuardDecisio
     """Return the rollback of a variant that the controller took out of service.
 
     Args:
-        variant: The variant.
+        variant: The variant's name.
         reason: The controller's, in words.
         evidence: Figures.
     """
@@ -128,8 +128,8 @@ def bandit_step(
     """Return how a bandit's enrolment is opened further; None while the first outcomes are still to come.
 
     Args:
-        experiment: The experiment.
-        history: Its changes.
+        experiment: The bandit, as it is stored.
+        history: All changes of the experiment.
         probabilities: Variant -> probability that it is the best; None: of too few units.
         now: Seconds since 1970 UTC.
     """
@@ -145,8 +145,8 @@ def is_step_due(
     """Return whether the enrolment may be opened further: all is safe, and the step's time is over.
 
     Args:
-        experiment: The experiment.
-        history: Its changes.
+        experiment: The experiment, as it is stored.
+        history: All changes of the experiment, with at least one that opened its enrolment.
         checks: The newest of every guardrail and variant.
         now: Seconds since 1970 UTC.
     """
@@ -189,7 +189,7 @@ def began_at(experiment: Experiment, history: Iterable[MadeChange]) -> float:
 
     Args:
         experiment: The experiment, which has started.
-        history: Its changes.
+        history: All changes of the experiment.
     """
     its = (one for one in history if one.epoch == experiment.epoch and one.to_state == "running")
     return min(one.at.timestamp() for one in its)

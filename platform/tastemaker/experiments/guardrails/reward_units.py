@@ -50,7 +50,7 @@ class RewardReader:
         """Return the units of the epoch in force; None if events arrived too long ago to say something now.
 
         Args:
-            experiment: The experiment.
+            experiment: The experiment, as it is stored.
             started_at: When the epoch began, seconds since 1970 UTC.
             now: Seconds since 1970 UTC.
 
@@ -104,8 +104,8 @@ def by_variant(table: UnitTable, metric: UnitMetric) -> dict[str, UnitSummary]:
     """Return the summary of each variant's units.
 
     Args:
-        table: The units.
-        metric: The metric.
+        table: Units with the metric's columns.
+        metric: Says which columns are above and below the line.
     """
     found = {}
     for variant in table.variants:

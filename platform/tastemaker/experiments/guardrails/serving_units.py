@@ -78,7 +78,7 @@ def serving_units(connection: DuckDBPyConnection, query: EpochQuery) -> ServingU
 
     Args:
         connection: Has the table `assigned`: see `assigned_requests`.
-        query: The epoch.
+        query: The experiment, its epoch and its variants, and until when requests count.
     """
     which = {
         "experiment": query.experiment,

@@ -74,7 +74,7 @@ def evaluate(guard: MetricGuard, variant: UnitSummary | None, control: UnitSumma
     """Compare a variant with the concurrent control on one guardrail.
 
     Args:
-        guard: The guardrail.
+        guard: The metric's margin and error rate, fixed before the data.
         variant: Units of the variant with the columns `OVER` and `UNDER`; None or empty: no data.
         control: Units that control got since the same time, likewise.
 

@@ -100,7 +100,7 @@ def verify(connection: Connection, name: str) -> list[str]:
 
     Args:
         connection: Of the metadata database.
-        name: The experiment.
+        name: The name of an experiment that exists.
     """
     row = connection.execute(select(experiments).where(experiments.c.name == name)).mappings().one()
     plans = connection.execute(

@@ -299,7 +299,7 @@ def store_design(
 
     Args:
         connection: Within the transaction of the change.
-        design: The design.
+        design: The design, which names the experiment.
         standing: Where the experiment stands with it.
         author: Who wrote it.
         now: When.

@@ -25,8 +25,8 @@ def claim(connection: Connection, namespace: str, experiment: str, size: int, no
 
     Args:
         connection: Within the transaction of the change.
-        namespace: The namespace.
-        experiment: The experiment.
+        namespace: The namespace's name.
+        experiment: The experiment's name.
         size: How many buckets it needs.
         now: The time of the claim.
 
@@ -71,7 +71,7 @@ def release(connection: Connection, experiment: str, now: datetime, *, cool_down
 
     Args:
         connection: Within the transaction of the change.
-        experiment: The experiment.
+        experiment: The experiment's name; one without a claim releases nothing.
         now: The time of the release.
         cool_down: Whether units were assigned, so that the buckets stay free for a while.
     """

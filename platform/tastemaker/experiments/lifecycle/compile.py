@@ -135,7 +135,7 @@ def planned_variants(design: Design, services: PinnedServices) -> tuple[Variant,
     """Return the variants with their buckets, one range after the other.
 
     Args:
-        design: The design.
+        design: Gives the variants with their shares.
         services: Collects the services that they need.
     """
     served = services.of(design.variants)

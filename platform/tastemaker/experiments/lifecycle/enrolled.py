@@ -33,7 +33,7 @@ def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment, e
         folder: The plan's folder.
         lake: The lake with the drained log.
         spool: The file with the log that is not drained yet.
-        experiment: The experiment.
+        experiment: Gives the name, the epoch and the salt.
         epochs: Those that are in force: the present one, and of a bandit those whose units it keeps.
     """
     partial = folder / FOLDER / f".{experiment.name}.npy"

@@ -71,7 +71,7 @@ def read_facts(connection: Connection, experiment: Experiment) -> Facts:
 
     Args:
         connection: Of the metadata database.
-        experiment: The experiment.
+        experiment: The experiment, as it is stored.
     """
     stepped_at = connection.execute(
         select(func.max(experiment_changes.c.at)).where(
@@ -122,7 +122,7 @@ def has_passed_aa(connection: Connection, namespace: str) -> bool:
 
     Args:
         connection: Of the metadata database.
-        namespace: The namespace.
+        namespace: The namespace's name.
     """
     ended = (
         experiments.c.namespace == namespace,
@@ -181,11 +181,11 @@ def objections(
     """Return why an action that the state allows is not allowed now; empty if it is.
 
     Args:
-        experiment: The experiment.
-        action: The action.
+        experiment: The experiment, as it is stored.
+        action: What is to be done.
         facts: From `read_facts`.
-        now: The time.
-        variant: The variant to ship.
+        now: The time of the action.
+        variant: The variant to ship; None for other actions.
     """
     if action == "start":
         return [*_without_aa(experiment, facts), *_routed_elsewhere(experiment, facts)]

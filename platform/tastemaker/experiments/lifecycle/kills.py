@@ -50,7 +50,7 @@ def kill(folder: Path, name: str, actor: str, reason: str) -> None:
 
     Args:
         folder: The plan's folder.
-        name: The experiment.
+        name: The experiment's name.
         actor: Who kills it.
         reason: Why, in words.
 
@@ -157,8 +157,8 @@ def with_kills(plan: ControlPlan, names: set[str]) -> ControlPlan:
     """Return a plan in which some experiments are killed.
 
     Args:
-        plan: The plan.
-        names: Their names.
+        plan: The plan, which is left as it is.
+        names: Names of experiments; those that the plan does not have change nothing.
     """
     experiments = tuple(
         msgspec.structs.replace(one, killed=True) if one.name in names else one for one in plan.experiments

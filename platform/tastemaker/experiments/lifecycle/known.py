@@ -31,7 +31,7 @@ def read_known(
 
     Args:
         connection: Of the metadata database.
-        registry: The versions.
+        registry: The registry, which says what can be served.
         problem: The problem, which has the types of events.
         retrieval: How the services rank; None where that is not known.
     """
@@ -54,7 +54,7 @@ def require_versions(registry: Registry, problem: str, experiment: Experiment) -
     """Refuse to enrol more units if a version that they would get is gone or damaged.
 
     Args:
-        registry: The versions.
+        registry: The registry, which says what can be served.
         problem: The problem's name.
         experiment: The experiment, each of whose variants is checked.
 

@@ -53,10 +53,10 @@ def add_namespace(
 
     Args:
         connection: Within a transaction.
-        name: Its name.
+        name: The namespace's name.
         unit: What is assigned.
         cool_down_seconds: How long released buckets stay free.
-        now: The time.
+        now: When it is made.
 
     Raises:
         TastemakerError: There is one of this name, or it has other signs than names have.
@@ -114,12 +114,12 @@ def add_holdout(
 
     Args:
         connection: Within a transaction.
-        name: Its name.
+        name: The holdout's name.
         unit: What is held out.
         share: How many of the 1,000,000 buckets.
         covers: Names of the namespaces that it covers; all if empty.
         reason: What it is for.
-        now: The time.
+        now: When it begins.
 
     Raises:
         TastemakerError: There is one of this name, a namespace is unknown or has another unit, the share is
@@ -186,7 +186,7 @@ def planned_holdouts(connection: Connection, now: datetime) -> tuple[Holdout, ..
 
     Args:
         connection: Of the metadata database.
-        now: The time.
+        now: Holdouts that end later are in force.
     """
     in_force = or_(holdouts.c.ends_at.is_(None), holdouts.c.ends_at > now)
     rows = connection.execute(select(holdouts).where(in_force).order_by(holdouts.c.name))

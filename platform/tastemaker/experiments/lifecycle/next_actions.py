@@ -36,7 +36,7 @@ def read_next_actions(connection: Connection, experiment: Experiment) -> list[Ne
 
     Args:
         connection: Of the metadata database.
-        experiment: The experiment.
+        experiment: The experiment, as it is stored.
     """
     return next_actions(experiment, read_facts(connection, experiment), datetime.now(UTC))
 
@@ -45,9 +45,9 @@ def next_actions(experiment: Experiment, facts: Facts, now: datetime) -> list[Ne
     """Return what a person may do with an experiment, the usual first.
 
     Args:
-        experiment: The experiment.
+        experiment: The experiment, as it is stored.
         facts: What its guards depend on.
-        now: The time.
+        now: The time of the action.
     """
     last_step = experiment.enrolment >= experiment.design.steps[-1]
     return [

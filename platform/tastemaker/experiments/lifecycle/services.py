@@ -73,7 +73,7 @@ def versions_of(
     Recipes have the newest versions whose data end at the same time, so that none is fresher than another.
 
     Args:
-        registry: The versions.
+        registry: The registry of the problem's versions.
         problem: The problem that they have to answer.
         variants: The variants of one experiment.
 

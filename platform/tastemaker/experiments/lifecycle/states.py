@@ -133,7 +133,7 @@ def after(standing: Standing, action: Action, design: Design, *, is_revised: boo
 
     Args:
         standing: Where it stands.
-        action: The action.
+        action: What is done, such as start or step.
         design: The design in force after it.
         is_revised: Whether the design is new.
     """
@@ -156,7 +156,7 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
     """Return the action if the state and the actor allow it.
 
     Args:
-        name: The experiment.
+        name: The experiment's name, for the error.
         standing: Where it stands.
         action: What is to be done.
         actor: Who does it.

@@ -79,7 +79,7 @@ class Experiments:
         """Hold out units from now on.
 
         Args:
-            name: Its name.
+            name: The holdout's name.
             unit: What is held out.
             share: How many of the 1,000,000 buckets.
             covers: Names of the namespaces that it covers; all if empty.
@@ -174,7 +174,7 @@ class Experiments:
         """Change an experiment, record it, and have it take effect.
 
         Args:
-            name: The experiment.
+            name: The experiment's name.
             action: What is done, such as start, step or roll_back.
             actor: A person, or `guardrail:NAME`, or `schedule`.
             reason: Why, in words.
@@ -243,8 +243,8 @@ class Experiments:
         """Return an experiment for which an action is possible now, without doing it.
 
         Args:
-            name: The experiment.
-            action: The action.
+            name: The experiment's name.
+            action: What is to be done, such as start, step or roll_back.
             actor: Who wants it.
             variant: The variant to ship.
             confirmed: Names of guards that the actor passes by.
@@ -282,7 +282,7 @@ class Experiments:
         """Raise TastemakerError with all that is wrong with a design.
 
         Args:
-            design: The design.
+            design: The design to check.
             unit: The unit of its namespace, if that is still to be made.
         """
         with self.engine.connect() as connection:
@@ -295,10 +295,10 @@ class Experiments:
         """Put a unit into a variant, to look at it, and record who did it.
 
         Args:
-            name: The experiment.
+            name: The experiment's name.
             key: The unit's `forced_key`; its id is nowhere.
             variant: The variant's name; None to let the plan decide about the unit again.
-            actor: A person.
+            actor: The person who wants it.
             reason: Why, in words.
 
         Returns:
@@ -323,7 +323,7 @@ class Experiments:
         The change is recorded by `settle_kills`, at the latest before the next change.
 
         Args:
-            name: The experiment.
+            name: The experiment's name.
             actor: Who kills it.
             reason: Why, in words.
 

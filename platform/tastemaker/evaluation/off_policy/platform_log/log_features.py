@@ -41,7 +41,7 @@ def read_features(
 
     Args:
         lake: The lake with the features.
-        loaded: The version.
+        loaded: The version that is replayed.
         requests: The requests that are replayed.
         feature_root: The folder of the feature snapshots.
         seed: Seed of the draws.

@@ -58,7 +58,7 @@ def replay(
     between the end of a version's data and its training.
 
     Args:
-        loaded: The version.
+        loaded: The version that answers.
         requests: The requests, which are answered in blocks.
         features: Returns the user features at the end of the version's data.
         seed: Seed of the draws.
