@@ -43,6 +43,10 @@ def search_dashboard(engine: Engine, person: Person, *, erase: bool = False) -> 
 def redacted(query: str, person: Person) -> str:
     """Return a query without ids of the user and of the user's requests.
 
+    Args:
+        query: A query of the log's search, as a person wrote it.
+        person: The user; each of their ids becomes `(erased)`.
+
     >>> redacted('user:17 k<17 since:2h "17"', Person(("17",)))
     'user:(erased) k<17 since:2h (erased)'
     """

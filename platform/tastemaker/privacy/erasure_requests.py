@@ -100,6 +100,9 @@ class ErasureRequests:
             actor: Who enters it.
             reason: Why, without the id.
 
+        Returns:
+            The new request, with its number and deadline.
+
         Raises:
             TastemakerError: The id is empty, the reason names it, or a request for the user is open.
         """
@@ -163,8 +166,11 @@ class ErasureRequests:
             actor: Who approves it.
             reason: Why, without the user's id.
 
+        Returns:
+            The request, which is approved.
+
         Raises:
-            TastemakerError: It does not exist, or does not wait.
+            TastemakerError: It does not exist, or does not wait, or the reason names the user.
         """
         return self._decide(number, "approved", actor, reason)
 
@@ -175,6 +181,9 @@ class ErasureRequests:
             number: The request.
             actor: Who declines it.
             reason: Why, without the id.
+
+        Returns:
+            The request, which is declined.
 
         Raises:
             TastemakerError: The request does not wait, or the reason names the user.

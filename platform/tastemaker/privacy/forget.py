@@ -70,7 +70,12 @@ class Proof(NamedTuple):
 
 
 def person_of(settings: Settings, user_id: str) -> Person:
-    """Return what to search for: the id as given and in canonical form, its pseudonyms and its requests."""
+    """Return what to search for: the id as given and in canonical form, its pseudonyms and its requests.
+
+    Args:
+        settings: Name the home folder and the servers, in whose logs the requests are found.
+        user_id: As callers give it.
+    """
     pseudonyms = open_pseudonyms(settings)
     forms = dict.fromkeys((user_id, canonical(user_id, settings.source.ids)))
     ids = (*forms, *(() if pseudonyms is None else map(pseudonyms.of, forms)))
@@ -88,7 +93,18 @@ def _unit_hashes(settings: Settings, ids: Sequence[str]) -> frozenset[int]:
 
 
 def search(settings: Settings, person: Person) -> list[Searched]:
-    """Search every file and server, and return what was found there."""
+    """Search every file and server, and return what was found there.
+
+    Args:
+        settings: Name the home folder and the servers.
+        person: The user, as `person_of` returns them.
+
+    Returns:
+        One result per place and method, also where the user was not found.
+
+    Raises:
+        TastemakerError: A server does not answer.
+    """
     mentions = _mentions(settings, person)
     return [*search_home(settings.home, person), *search_servers(settings, person), *mentions]
 

@@ -56,6 +56,14 @@ class PrivateSource:
         }
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        """Yield the rows of some days as tables, without those of erased users from before their erasure.
+
+        With pseudonyms in place of user ids, the columns `raw_...` are left out.
+
+        Args:
+            days: The days to read; None: all that are offered.
+            rows: The maximal number of rows of a table.
+        """
         for chunk in self._source.read(self.days() if days is None else days, rows):
             yield self._filtered(chunk, "occurred_at")
 

@@ -48,7 +48,12 @@ def search_servers(settings: Settings, person: Person, *, erase: bool = False) -
 
 
 def request_ids(settings: Settings, person: Person) -> set[str]:
-    """Return the ids of the user's requests in the log database."""
+    """Return the ids of the user's requests in the log database.
+
+    Args:
+        settings: Name the log database; without one, there are no ids.
+        person: The user; the ids of their requests need not be known yet.
+    """
     if settings.log.target != "postgres":
         return set()
     from sqlalchemy import text

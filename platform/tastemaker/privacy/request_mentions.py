@@ -46,6 +46,10 @@ def search_mentions(engine: Engine, person: Person, *, erase: bool = False) -> I
 def without(value: Any, request_ids: frozenset[str]) -> Any:
     """Return JSON without some request ids, and without objects that name one of them.
 
+    Args:
+        value: JSON as Python has it; it is not changed.
+        request_ids: The ids to leave out of lists, and those of objects in lists with a `request_id`.
+
     >>> without({"examples": ["r1", "r2"], "by": [{"request_id": "r1", "x": 2}]}, frozenset({"r1"}))
     {'examples': ['r2'], 'by': []}
     """

@@ -42,6 +42,10 @@ class Expired(NamedTuple):
 def first_day(days: int | None, today: date | None = None) -> date:
     """Return the first day that is kept if the last `days` days are; the earliest day for None.
 
+    Args:
+        days: How many days are kept, today included; None: all.
+        today: The last of them; None: the current day in UTC.
+
     >>> first_day(30, date(2026, 3, 31))
     datetime.date(2026, 3, 2)
     """

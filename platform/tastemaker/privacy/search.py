@@ -78,7 +78,15 @@ class Searched(NamedTuple):
 
 
 def search_home(home: Path, person: Person) -> Iterator[Searched]:
-    """Search every file of the home folder."""
+    """Search every file of the home folder.
+
+    Args:
+        home: The home folder. Links, and the list of erased users, are not searched.
+        person: The user.
+
+    Yields:
+        One result per file and method, in the order of the paths, which are relative to the home folder.
+    """
     for path in sorted(home.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.name != FORGOTTEN:
             for how, looked_at, found in search_file(path, person):
@@ -86,7 +94,12 @@ def search_home(home: Path, person: Person) -> Iterator[Searched]:
 
 
 def search_file(path: Path, person: Person) -> Iterator[tuple[str, int, int]]:
-    """Yield method, number looked at and number found for each method; nothing for a file that vanished."""
+    """Yield method, number looked at and number found for each method; nothing for a file that vanished.
+
+    Args:
+        path: The file; its suffix decides how it is searched.
+        person: The user.
+    """
     search = _BY_SUFFIX.get(path.suffix)
     try:
         if path.suffix == ".db" and not is_database(path):
@@ -102,7 +115,12 @@ def search_file(path: Path, person: Person) -> Iterator[tuple[str, int, int]]:
 
 
 def rows_about(rows: pa.Table, person: Person) -> NDArray[np.bool_]:
-    """Return bool[len(rows)]: the rows that are about the user."""
+    """Return bool[len(rows)]: the rows that are about the user.
+
+    Args:
+        rows: Rows of any table; its columns of text are searched, but for those that do not name users.
+        person: The user.
+    """
     about = np.zeros(len(rows), np.bool_)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if name in NOT_USERS:
@@ -152,7 +170,12 @@ def tables_of(connection: sqlite3.Connection) -> list[str]:
 
 
 def row_about(row: tuple[object, ...], person: Person) -> bool:
-    """Return whether a row is about the user: a cell is the id, or contains it."""
+    """Return whether a row is about the user: a cell is the id, or contains it.
+
+    Args:
+        row: The cells of a row of a SQLite table, of which texts and bytes are searched.
+        person: The user.
+    """
     for cell in row:
         if isinstance(cell, str):
             if cell in person.ids or any(quoted in cell for quoted in person.quoted):
@@ -180,12 +203,22 @@ def _in_array(path: Path, person: Person) -> tuple[int, int]:
 
 
 def hashes_about(hashes: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
-    """Return bool[len(hashes)]: the hashes of enrolled units that are the user's."""
+    """Return bool[len(hashes)]: the hashes of enrolled units that are the user's.
+
+    Args:
+        hashes: uint64[n], from a file of an experiment's units.
+        person: The user, with the hashes of their ids.
+    """
     return np.isin(hashes, np.fromiter(person.unit_hashes, np.uint64))
 
 
 def keys_about(keys: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
-    """Return bool[len(keys)]: the keys of a backtest's evaluated users that are the user's."""
+    """Return bool[len(keys)]: the keys of a backtest's evaluated users that are the user's.
+
+    Args:
+        keys: uint64[n], as `user_keys` makes them.
+        person: The user.
+    """
     return np.isin(keys, user_keys(list(person.ids)))
 
 

@@ -37,7 +37,12 @@ class SuppressionList:
                 partial.write_text(json.dumps(noted, indent=1))
 
     def without(self, rows: pa.Table, time_column: str) -> pa.Table:
-        """Return the rows without those of erased users from before their erasure."""
+        """Return the rows without those of erased users from before their erasure.
+
+        Args:
+            rows: Rows with a `user_id`, as `add` was given it, and a time.
+            time_column: The column of timestamps; an erased user's row without a time is left out, too.
+        """
         noted = self._read()
         if noted is None or not len(rows):
             return rows

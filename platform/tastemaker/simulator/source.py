@@ -54,6 +54,17 @@ class SimulatedShop:
         return self.shop.days()
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        """Return the rows of some days as tables, generated one by one, in the order of the days.
+
+        The columns are those of EVENTS; `raw_...` columns there are none.
+
+        Args:
+            days: The days to read; None: all.
+            rows: The maximal number of rows of a table.
+
+        Raises:
+            SourceError: A shift makes one of the days unreadable.
+        """
         first = self._first_day("unreadable")
         if first is not None and (days is None or any(day >= first for day in days)):
             raise SourceError(

@@ -62,9 +62,12 @@ def require_faulty(url: str, served: Collection[str], produced: ProducedFaults) 
     """Raise TastemakerError if faults of a model are wanted of a service that serves other models.
 
     Args:
-        url: The address of the service.
+        url: The address of the service, for the message.
         served: The models that answer there.
-        produced: The faults.
+        produced: The faults; those of a model or of a version count.
+
+    Raises:
+        TastemakerError: Such a fault is wanted, and `faulty` is not among the models.
     """
     wanted = [*produced.model, *(name for name in produced.others if FAULTS[name].place == "version")]
     if wanted and "faulty" not in served:

@@ -27,7 +27,10 @@ def switched_on(home: Path, faults: Mapping[str, float]) -> Iterator[None]:
 
     Args:
         home: The home folder.
-        faults: Name -> share of requests or users.
+        faults: Name -> share of requests or users, from 0 to 1; empty: no file is written.
+
+    Yields:
+        Nothing, once the file is written; it is renewed until the block ends, and then removed.
     """
     if not faults:
         yield

@@ -108,6 +108,9 @@ def draw_day(
         population: The shop's users.
         traffic: The rates of visits and of purchases of staples.
         day: The number of the day, 0 being the first.
+
+    Returns:
+        The views, carts and purchases of the day, in the order of their times.
     """
     rng = stream(config.seed, Stream.DAY, day)
     looks = _draw_looks(config, catalogue, population, traffic, day, rng)

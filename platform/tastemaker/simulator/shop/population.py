@@ -62,6 +62,9 @@ class Population:
         Args:
             config: The shop's config.
             catalogue: The shop's items, from which the users' staples are drawn.
+
+        Returns:
+            The users of all days, in the order of their arrival.
         """
         seed = config.seed
         per_day = config.users_joining_per_day * config.n_users

@@ -131,12 +131,21 @@ class Shop:
         return completed(pa.table(columns), USERS).cast(USERS)
 
     def affinity(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the true affinities θ_u·q_i, float32[len(users), len(items)]."""
+        """Return the true affinities θ_u·q_i, float32[len(users), len(items)], without the shop's shifts.
+
+        Args:
+            users: int64[n], user numbers.
+            items: int64[m], item numbers.
+        """
         affinity: NDArray[np.float32] = self.population.tastes[users] @ self.catalogue.tastes[items].T
         return affinity
 
     def view_probabilities(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """Return the true P(i | u, d) of views on a day.
+
+        Args:
+            users: int64[n], user numbers.
+            day: The number of the day, 0 being the first.
 
         Returns:
             float64[len(users), n_items]; all 0 if nothing is on offer.
@@ -150,7 +159,12 @@ class Shop:
         return probabilities
 
     def expected_purchases(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
-        """Return the true expected number of purchases on a day, float64[len(users), n_items]."""
+        """Return the true expected number of purchases on a day, float64[len(users), n_items].
+
+        Args:
+            users: int64[n], user numbers, none twice; a user who is not there on the day buys nothing.
+            day: The number of the day, 0 being the first.
+        """
         catalogue, population = self.on(day)
         tastes = population.tastes[users]
         affinity = (tastes @ catalogue.tastes.T).astype(np.float64) / (tastes @ catalogue.mean_tastes)[

@@ -82,6 +82,10 @@ class Audience:
     """The users of a simulated shop on its live days, and their reactions to lists. Not thread-safe.
 
     Call `arrive` for the next visit, `react` with its list, and `stay` with its number of clicks.
+
+    Args:
+        shop: The shop; its first live day is the one after its data ends. It is not changed.
+        nature: The composition of the traffic, and its seed.
     """
 
     def __init__(self, shop: Shop, nature: TrafficMix) -> None:
@@ -158,7 +162,12 @@ class Audience:
         return False
 
     def expected_clicks(self, user: int, items: NDArray[np.int64]) -> float:
-        """Return the true expected number of clicks of a user on a list, today."""
+        """Return the true expected number of clicks of a user on a list, today.
+
+        Args:
+            user: The user's number.
+            items: int64[k], the items of the list, best first; at most 1,000.
+        """
         chance = click_chances(self._affinity(user, items))
         return float(self._examination[: len(items)] @ chance)
 

@@ -79,6 +79,9 @@ def check(
         witnessed: The content of the client log.
         event_ids: The event id of each row of the feedback log.
         requests: The request id and the items of each row of the request log.
+
+    Returns:
+        The differences. Rows of the logs that the client log does not know are left out.
     """
     events = Counter(event_ids)
     times: Counter[str] = Counter()

@@ -68,6 +68,9 @@ def fault_rates(faults: Faults, seed: int, visit: int) -> FaultRates:
         faults: The share of visits with each fault.
         seed: The seed of the traffic.
         visit: The number of the visit.
+
+    Returns:
+        Whether each fault befalls the visit, and how wrong its clock is.
     """
     rng = stream(seed, Stream.LIVE_FAULTS, visit)
     first = rng.random(_FIRST_FAULTS)

@@ -38,7 +38,14 @@ class HttpReply(NamedTuple):
 
 
 class HttpClient:
-    """An HTTP client that keeps its connections. It is an async context manager."""
+    """An HTTP client that keeps its connections. It is an async context manager.
+
+    Args:
+        url: The address of the service, without a path.
+        connections: The most connections at a time.
+        timeout: Seconds until a request counts as one without a reply.
+        headers: Headers of every request besides the content type, such as those for authentication.
+    """
 
     def __init__(
         self, url: str, *, connections: int, timeout: float, headers: Mapping[str, str] | None = None
@@ -102,7 +109,12 @@ class HttpClient:
             return HttpReply(NO_REPLY, b"", time.perf_counter() - start, None)
 
     async def hang_up(self, path: str, body: bytes) -> None:
-        """Send a request, and break the connection before the reply can be read."""
+        """Send a request, and break the connection before the reply can be read.
+
+        Args:
+            path: The path of the endpoint.
+            body: The JSON to send.
+        """
         sending = asyncio.create_task(self.post(path, body))
         await asyncio.sleep(_HANG_UP_SECONDS)
         sending.cancel()

@@ -19,6 +19,9 @@ def verdict(settings: Settings, client_log: Path) -> LogAudit:
         settings: The settings of the home folder.
         client_log: The client log.
 
+    Returns:
+        The differences between the client log and the logs, which are collected into the lake first.
+
     Raises:
         ClientLogError: The client log can't be read.
         DatabaseUnavailable: Logs are kept in a database that does not answer.

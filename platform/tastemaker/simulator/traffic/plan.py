@@ -32,7 +32,12 @@ class Plan:
 
 
 class Pacer:
-    """A clock that decides when visits begin."""
+    """A clock that decides when visits begin.
+
+    Args:
+        plan: Limits the time and the number of visits, and has their rate.
+        seed: Of the times between visits, where the plan has a rate.
+    """
 
     def __init__(self, plan: Plan, seed: int) -> None:
         self._plan = plan

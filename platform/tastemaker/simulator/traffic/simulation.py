@@ -59,6 +59,9 @@ def simulate(
         is_ready: Whether the service was ready before its faults began: it need not answer now.
         on_progress: Called with the share that is done and the statistics, several times a second.
 
+    Returns:
+        What the users did and saw, and how fast the service was; also of a simulation that was aborted.
+
     Raises:
         TastemakerError: The service is not ready, or refuses the requests.
         ClientLogError: The client log can't be written. It is a TastemakerError.

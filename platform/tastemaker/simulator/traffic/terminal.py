@@ -17,7 +17,12 @@ _SHOWN_IDS = 3
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print the summary as a table: first the service's figures, then the users' actions."""
+    """Print the summary as a table: first the service's figures, then the users' actions.
+
+    Args:
+        summary: The summary of a simulation.
+        console: Where it is printed.
+    """
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
     for name, value in _rows(summary):
         table.add_row(f"[bold]{name}[/]", value)
@@ -25,7 +30,12 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def show_verdict(verdict: LogAudit, console: Console) -> None:
-    """Print the counts of an audit, and the first few ids of each kind of difference."""
+    """Print the counts of an audit, and the first few ids of each kind of difference.
+
+    Args:
+        verdict: The differences between the client log and the logs.
+        console: Where they are printed.
+    """
     console.print(
         f"feedback: {verdict.acknowledged:,} events acknowledged, {len(verdict.lost_events):,} lost, "
         f"{len(verdict.doubled_events):,} doubled, {verdict.late_truths:,} logged though given up"

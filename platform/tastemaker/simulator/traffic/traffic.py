@@ -51,7 +51,15 @@ class _Sent(NamedTuple):
 
 
 class Traffic:
-    """One simulation, which can be run once."""
+    """One simulation, which can be run once.
+
+    Args:
+        audience: The users who visit the service; their seed is that of the faults and arrivals, too.
+        client: A client of the service, whose context was entered.
+        client_log: An open client log, to which answers and acknowledged events are written.
+        plan: The amount and the duration of the traffic, and its faults.
+        never_comes: Returns whether the user with an id never comes.
+    """
 
     def __init__(
         self,
