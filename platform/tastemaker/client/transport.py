@@ -46,7 +46,7 @@ class Transport:
     """Connections to a service, for several threads."""
 
     def __init__(self, url: str, key: str | None, timeout_seconds: float, connections: int) -> None:
-        """Prepare to call. The first call connects.
+        """Prepare to call a service; the first call connects.
 
         Args:
             url: Where the service listens, such as `http://127.0.0.1:3000`; a path in it precedes all paths.

@@ -21,11 +21,12 @@ class NoAnswerError(Exception):
     """A service gave no answer."""
 
     def __init__(self, reason: FailureReason, *, was_idle: bool = False) -> None:
-        """Say why there is no answer.
+        """Say why a service gave no answer.
 
         Args:
             reason: Why, in a word.
-            was_idle: Whether the request may be sent again, as the connection was closed for being idle.
+            was_idle: Whether the service may have closed the connection for being idle as the request was
+                sent, so that it may be sent again.
         """
         super().__init__(reason)
         self.reason = reason

@@ -57,7 +57,7 @@ class ListSource:
     """Asks services for lists, in one process."""
 
     def __init__(self, numbers: ControlMetrics, records: OwnRecords) -> None:
-        """Prepare to ask.
+        """Prepare to ask services for lists.
 
         Args:
             numbers: Count who answered, and who did not.

@@ -29,7 +29,7 @@ class ServiceClient:
     """Sends requests to one service. All methods are for one event loop's thread."""
 
     def __init__(self, address: ServiceAddress, limits: ClientLimits) -> None:
-        """Open no connection yet: the first request does.
+        """Prepare to send requests to a service; the first one opens a connection.
 
         Args:
             address: Where the service listens: a Unix socket, or a host and port.

@@ -46,7 +46,7 @@ class SnapshotFeatures:
     """Features of users and items by number, from snapshots that are computed when they are read."""
 
     def __init__(self, lake: Lake, root: Path, user_ids: IdIndex, item_ids: IdIndex) -> None:
-        """Compute nothing yet.
+        """Prepare to compute features: those as of a cutoff are computed when they are read.
 
         Args:
             lake: Where the events, users and items are.

@@ -15,7 +15,7 @@ class Poller:
     """
 
     def __init__(self, look: Callable[[], None], *, seconds: float, name: str) -> None:
-        """Start the thread; the first call is after `seconds`.
+        """Start the thread that calls `look`; the first call is after `seconds`.
 
         Args:
             look: Called in that thread, and not again before it has returned.

@@ -39,7 +39,7 @@ class Exporter:
     """Copies the log of a home's lake to the cluster that the settings name."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
-        """Prepare to copy.
+        """Prepare to copy the log to a cluster.
 
         Args:
             settings: Name the lake and the prefix of the indices, and say how many days of the log are kept.

@@ -34,7 +34,7 @@ class RequestLogger:
 
         Args:
             status: Of the answer.
-            seconds: It took.
+            seconds: How long the answer took.
             facts: Further fields; they must hold `path`, the path's template.
         """
         kind = (facts["path"], status)

@@ -75,7 +75,7 @@ class PendingRequest:
     __slots__ = ("ask", "future", "since", "taken")
 
     def __init__(self, ask: InferenceRequest, future: asyncio.Future[InferenceResult], since: float) -> None:
-        """Begin to wait.
+        """Hold a request until its answer is there.
 
         Args:
             ask: What is answered.

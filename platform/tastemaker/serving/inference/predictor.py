@@ -107,7 +107,7 @@ class StaticFallback(NamedTuple):
         """Return the allowed items, at most k.
 
         Args:
-            ask: The request.
+            ask: The request, with the id that seeds its answer.
             version: The id of the version that did not answer, or `none`.
             reason: Why, one of `fallback_reasons.FALLBACKS` or NO_SERVICE.
             but_not: Further items that may not be shown.
@@ -158,7 +158,7 @@ class Predictor:
         """Return a predictor of the same version, with its model after online learning.
 
         Args:
-            model: The model in the state that was learned. It must not change any more.
+            model: The model in the state that was learned.
             name: The name of that state, which becomes `learned`.
         """
         other = copy(self)
@@ -198,7 +198,7 @@ class Predictor:
         """Return one request as a batch of one row, as the model receives it.
 
         Args:
-            ask: The request.
+            ask: The request, with the id that seeds its answer.
             features: The user's features by name, such as those in a log record. One that is missing or None
                 is NaN in the batch, as all are if this is None.
         """
@@ -211,7 +211,7 @@ class Predictor:
         """Return the answer without the model. Any thread may call it.
 
         Args:
-            ask: The request.
+            ask: The request, with the id that seeds its answer.
             reason: Why the model is not asked, one of `fallback_reasons.FALLBACKS`.
         """
         batch = self._batch([ask], None, reads=False)

@@ -84,7 +84,7 @@ class UserFeatures:
         count: Callable[[Outcome, int], None] = lambda outcome, n: None,
         count_values: Callable[[Float32], None] = lambda values: None,
     ) -> None:
-        """Remember no user yet, and start the thread that reads.
+        """Start the thread that reads the store; no user is remembered yet.
 
         Args:
             reader: Reads the store, in that thread only.

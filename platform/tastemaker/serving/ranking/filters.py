@@ -23,7 +23,7 @@ class Filters:
     """The filters of one version."""
 
     def __init__(self, snapshot: Snapshot, overlay: CatalogOverrides) -> None:
-        """Begin with what the snapshot allows.
+        """Filter by what the snapshot allows, until callers' changes are read.
 
         Args:
             snapshot: The version's, with the availability of items at its time.

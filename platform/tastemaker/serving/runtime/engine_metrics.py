@@ -57,7 +57,7 @@ class EngineFamilies:
         gauge: Callable[..., Gauge],
         histogram: Callable[..., Histogram],
     ) -> None:
-        """Create the metrics.
+        """Create the metrics that the engines of a process share.
 
         Args:
             counter: Makes a counter, of its name, its meaning and the names of its labels.
@@ -384,7 +384,7 @@ class EngineMetrics:
         """Count users by how their features were read.
 
         Args:
-            outcome: How.
+            outcome: Whether from memory, from the store, too late or not at all.
             users: The number of the users.
         """
         self._labelled(self._families.features, self._model, outcome).inc(users)

@@ -40,7 +40,7 @@ class Processes:
     """The processes of one server."""
 
     def __init__(self, folder: Path | None = None, server: int | None = None) -> None:
-        """Prepare to collect.
+        """Prepare to collect the resources of the processes of a server.
 
         Args:
             folder: The folder that the workers of the server share; None for no workers.

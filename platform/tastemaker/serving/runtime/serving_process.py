@@ -58,7 +58,7 @@ class ServingProcess(Generic[Loaded]):
         Args:
             endpoint: A path's template, UNKNOWN or SHADOW.
             status: Of the answer.
-            seconds: It took.
+            seconds: How long the answer took.
         """
         if self._worker is not None:
             self._tally.add(endpoint, status, seconds)

@@ -214,7 +214,7 @@ def remember(shared: Path, served: Target) -> None:
 
     Args:
         shared: The folder that the workers of the server share.
-        served: The version.
+        served: The version that it serves now.
     """
     with suppress(OSError), atomic_write(shared / LAST_GOOD) as partial:
         partial.write_bytes(msgspec.json.encode(served))
