@@ -46,6 +46,12 @@ class ExperimentCommands(click.Group):
         return sorted(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, whose module is imported now; None if there is none of that name.
+
+        Args:
+            ctx: Not used.
+            cmd_name: The command's name, with dashes.
+        """
         if (module := self._modules.get(cmd_name)) is None:
             return None
         brought = vars(import_module(f"{cli.__name__}.{module}")).values()

@@ -29,6 +29,15 @@ class Commands(click.Group):
         return list(self._found)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return an installed command, which is imported now; None if there is none of that name.
+
+        Args:
+            ctx: Not used.
+            cmd_name: The name of its entry point.
+
+        Raises:
+            TastemakerError: The entry point names something else than a command.
+        """
         entry = self._found.get(cmd_name)
         if entry is None:
             return None

@@ -94,7 +94,12 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
 
 
 def warn_without_keys(settings: Settings, host: str) -> None:
-    """Warn that requests to an address of the network will be refused."""
+    """Warn that requests to an address of the network will be refused.
+
+    Args:
+        settings: Say where the file of API keys is; there is no warning if it exists.
+        host: The address to listen on; there is no warning for one of this machine alone.
+    """
     if host not in _HERE and not settings.keys.exists():
         click.echo(
             "no API key exists, so requests from other machines are refused: "
@@ -186,7 +191,15 @@ def _wanted(follows: Followed) -> Target | None:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise TastemakerError if the port stays taken: workers of a killed server end soon after it."""
+    """Raise TastemakerError if the port stays taken: workers of a killed server end soon after it.
+
+    Args:
+        host: The address to listen on; one with a colon is of IPv6.
+        port: The port, which is waited for up to two seconds.
+
+    Raises:
+        TastemakerError: Another process listens there, or this one may not.
+    """
     give_up = time.monotonic() + PORT_WAIT_SECONDS
     while (refusal := _refusal(host, port)) is not None:
         if refusal.errno != errno.EADDRINUSE or time.monotonic() > give_up:

@@ -22,6 +22,19 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds that a duration stands for.
+
+        Args:
+            value: A number with its unit: s, m or h.
+            param: The option, for the error message; None outside of a command.
+            ctx: The command's context, for the error message; None outside of a command.
+
+        Returns:
+            Seconds, above 0.
+
+        Raises:
+            BadParameter: It is not a duration, or it is 0.
+        """
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value).strip())
         if not found or float(found[1]) == 0:
             self.fail(f"{value!r} is not a duration above 0; write 90s, 10m or 1.5h", param, ctx)

@@ -45,7 +45,7 @@ def redacted(query: str, person: Person) -> str:
 
     Args:
         query: A query of the log's search, as a person wrote it.
-        person: The user; each of their ids becomes `(erased)`.
+        person: The user; their ids, and those of their requests, become `(erased)`.
 
     >>> redacted('user:17 k<17 since:2h "17"', Person(("17",)))
     'user:(erased) k<17 since:2h (erased)'

@@ -48,7 +48,7 @@ def without(value: Any, request_ids: frozenset[str]) -> Any:
 
     Args:
         value: JSON as Python has it; it is not changed.
-        request_ids: The ids to leave out of lists, and those of objects in lists with a `request_id`.
+        request_ids: What is left out of lists: these ids, and objects with one of them as `request_id`.
 
     >>> without({"examples": ["r1", "r2"], "by": [{"request_id": "r1", "x": 2}]}, frozenset({"r1"}))
     {'examples': ['r2'], 'by': []}

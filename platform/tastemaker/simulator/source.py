@@ -54,12 +54,10 @@ class SimulatedShop:
         return self.shop.days()
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
-        """Return the rows of some days as tables, generated one by one, in the order of the days.
-
-        The columns are those of EVENTS; `raw_...` columns there are none.
+        """Return the events of some days as tables with the columns of EVENTS, drawn one by one.
 
         Args:
-            days: The days to read; None: all.
+            days: The days to read, which come in their order; None: all.
             rows: The maximal number of rows of a table.
 
         Raises:
