@@ -98,19 +98,8 @@ def missing_parts(function: griffe.Function) -> Iterator[str]:
 
 
 def raised(function: griffe.Function) -> set[str]:
-    """Return the names of the exceptions that a function's own statements raise."""
-    tree = ast.parse(textwrap.dedent(function.source))
-    found, nodes = set[str](), list[ast.AST](ast.iter_child_nodes(tree.body[0]))
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, ast.Raise):
-            error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            name = error.attr if isinstance(error, ast.Attribute) else getattr(error, "id", "")
-            if name[:1].isupper():  # else it is a variable or a function that makes an error
-                found.add(name)
-        if not isinstance(node, _NESTED):
-            nodes += ast.iter_child_nodes(node)
-    return found
+    """Return the names of the exceptions that a function's own statements raise and do not catch."""
+    return _raised(ast.parse(textwrap.dedent(function.source)).body[0])
 
 
 def search(folders: dict[str, Path], root: Path = ROOT) -> list[MissingPart]:
@@ -140,6 +129,23 @@ def _is_described_elsewhere(function: griffe.Function) -> bool:
         return False
     bases = (base.members.get(function.name) for base in function.parent.mro())
     return any(isinstance(base, griffe.Function) and _described(base) for base in bases)
+
+
+def _raised(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Raise):
+        name = _name(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+        return {name} if name[:1].isupper() else set()  # else a variable, or a function that makes an error
+    nodes, found = list(ast.iter_child_nodes(node)), set[str]()
+    if isinstance(node, ast.Try):
+        types = [handler.type for handler in node.handlers]
+        caught = [each for one in types for each in (one.elts if isinstance(one, ast.Tuple) else [one])]
+        found = _raised(ast.Module(node.body, [])) - set(map(_name, caught))
+        nodes = [*node.handlers, *node.orelse, *node.finalbody]
+    return found.union(*(_raised(each) for each in nodes if not isinstance(each, _NESTED)))
+
+
+def _name(error: ast.AST | None) -> str:
+    return error.attr if isinstance(error, ast.Attribute) else getattr(error, "id", "")
 
 
 def _sections(

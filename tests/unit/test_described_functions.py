@@ -67,6 +67,13 @@ FUNCTIONS: dict[str, tuple[str, list[str]]] = {
         "    try:\n        pass\n    except OSError as error:\n        raise error",
         [],
     ),
+    "an error that it catches itself": (
+        "def share(shown: int, clicked: int) -> None:\n"
+        '    """Store.\n\n    Args:\n        shown: Lists.\n        clicked: Those with a click.\n    """\n'
+        "    try:\n        if shown:\n            raise TypeError\n        raise ValueError\n"
+        "    except (OSError, TypeError):\n        raise KeyError from None",
+        ["share: Raises lacks KeyError, ValueError"],
+    ),
     "a method": (
         "class A:\n    def share(self, shown, clicked): ...",
         ["A.share: Args lacks shown, clicked", "A.share: it has no docstring"],
