@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tastemaker.api.schemas import MAX_ID_BYTES, MAX_K, MAX_SECONDS, Id, Number
+from tastemaker.api.schemas import MAX_ID_BYTES, MAX_K, MAX_SECONDS, Id, Number, WrittenId
 
 MAX_ROWS = 10_000
 """Rows of one report."""
@@ -62,7 +62,7 @@ class ReportedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Unique for the source. It is stored as SOURCE/request_id."""
     occurred_at: Time
     """ISO 8601 with a time zone, or seconds since 1970 UTC."""
-    user_id: Id
+    user_id: WrittenId
     model: Model
     version: Version
     item_ids: Items
@@ -92,14 +92,14 @@ class ReportedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReportedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /feedback: what a person did. Its user is named, or known by the request that it answers."""
 
-    event_id: Id
+    event_id: WrittenId
     """Unique for the source; an event that comes twice counts once."""
     event_type: Annotated[str, Meta(min_length=1, max_length=64, pattern=_PRINTABLE)]
     """purchase, click, view, ...; the problem file gives each its weight."""
-    item_id: Id
+    item_id: WrittenId
     occurred_at: Time
     """ISO 8601 with a time zone, or seconds since 1970 UTC."""
-    user_id: Id | None = None
+    user_id: WrittenId | None = None
     request_id: Id | None = None
     """The `request_id` of the list that showed the item, as it was reported."""
     value: Number = 1.0

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tastemaker.event_log.records import MAX_EPOCH, Item, Stage
+from tastemaker.snapshot.canonical_ids import BLANK_RANGES
 
 MAX_ID_BYTES = 200
 """As in the canonical tables."""
@@ -32,6 +33,15 @@ MAX_SECONDS = 253_402_300_799
 _WITHOUT_NUL = {"pattern": "^[^\\u0000]*$"}
 """Only described here; `serving.http.parsing` checks texts by it, and ids by their bytes."""
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_WITHOUT_NUL)]
+_NOT_BLANK = {
+    "pattern": f"^[^\\u0000]*[^\\u0000{BLANK_RANGES}][^\\u0000]*$",
+    "description": (
+        "Not blank, not a word for a missing value such as NULL (`source.missing_ids`), and not a rounded "
+        "number such as 1.2E+09."
+    ),
+}
+WrittenId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_NOT_BLANK)]
+"""An id of what is stored; `serving.runtime.stored_ids` checks it."""
 Ids = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
 K = Annotated[int, Meta(ge=1, le=MAX_K)]
 Candidates = Annotated[list[Id], Meta(min_length=1, max_length=MAX_LISTED)]
@@ -150,12 +160,12 @@ class SimilarAnswer(msgspec.Struct, frozen=True):
 class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What a person did. Its user is named, or known by the request that the event answers."""
 
-    event_id: Id
+    event_id: WrittenId
     """Unique: an event that comes twice counts once, so that it can be sent again after a doubt."""
     event_type: Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=_WITHOUT_NUL)]
     """purchase, click, view, ...; the problem file gives each its weight."""
-    item_id: Id
-    user_id: Id | None = None
+    item_id: WrittenId
+    user_id: WrittenId | None = None
     request_id: Id | None = None
     """The `request_id` of the answer that showed the item."""
     value: Number = 1.0
@@ -193,20 +203,20 @@ class FeedbackEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ExposureReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A unit that the caller's own code showed the variant of a flag."""
 
-    exposure_id: Id
+    exposure_id: WrittenId
     """Unique: an exposure that comes twice counts once, so that it can be sent again after a doubt."""
     experiment: Id
     epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCH)]
     """As in the plan that assigned the variant."""
     variant: Id
     """The variant that was assigned, and shown."""
-    unit: Id
+    unit: WrittenId
     """What was assigned: the id of a user, device, session or request."""
     probability: Annotated[float, Meta(gt=0, le=1)] | None = None
     """The probability that this variant was assigned; null where a person forced it."""
     plan: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None
     """The first 16 hexadecimal digits of the plan's digest."""
-    user_id: Id | None = None
+    user_id: WrittenId | None = None
     """The user, where known: what the user does is the experiment's outcome."""
     occurred_at: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None = None
     """Seconds since 1970 UTC; when the server got it, if absent."""
@@ -221,7 +231,7 @@ class ExposureReports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An item as it is from now on. What is left out is unknown, whatever was said earlier."""
 
-    item_id: Id
+    item_id: WrittenId
     title: Text | None = None
     category: Text | None = None
     price: Annotated[float, Meta(ge=0, le=1e15)] | None = None
@@ -239,7 +249,7 @@ class ItemUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class UserUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A user as they are from now on. What is left out is unknown, whatever was said earlier."""
 
-    user_id: Id
+    user_id: WrittenId
     country: Text | None = None
     blocked_items: Ids | None = None
     """Items that this user is never shown."""

@@ -35,6 +35,7 @@ from tastemaker.report_in.known_metrics import units
 from tastemaker.report_in.measurements import write_measurements
 from tastemaker.report_in.ownership import claim, fault_of
 from tastemaker.report_in.rows import Kind, RefusedRow, RowLimits, Sifted, sift
+from tastemaker.serving.runtime.stored_ids import IdCheck
 from tastemaker.serving.writes.feedback import as_refusal
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import in_rejected, report_counts, reported_models
@@ -74,6 +75,7 @@ class Intake:
         """
         self.engine = engine
         self._spool, self._form = spool, settings.source.ids
+        self._id_check = IdCheck(settings.source.missing_ids)
         self._pseudonyms = open_pseudonyms(settings)
         self._problem = load_problem(settings.problem).name if settings.problem.exists() else ""
         self._now = now or (lambda: datetime.now(UTC))
@@ -106,7 +108,7 @@ class Intake:
             HTTPError: 429 or 503 if the log takes no lists or events now; nothing was stored then.
         """
         now = self._now()
-        found = sift(STRUCTS[kind], rows, RowLimits(now, self._units))
+        found = sift(STRUCTS[kind], rows, RowLimits(now, self._units, self._id_check))
         if (fault := fault_of(source)) is not None:
             found = Sifted([], [*found.refused, *(one.refused(fault, "source") for one in found.accepted)])
         receipt = Receipt(0)

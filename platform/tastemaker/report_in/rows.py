@@ -22,6 +22,7 @@ from tastemaker.api.report_schemas import (
 )
 from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.parsing import Decoder
+from tastemaker.serving.runtime.stored_ids import IdCheck
 
 Kind = Literal["measurements", "impressions", "feedback", "health"]
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -85,6 +86,8 @@ class RowLimits(NamedTuple):
     now: datetime
     units: Mapping[str, str]
     """Name of a metric that has a definition -> its unit."""
+    id_check: IdCheck
+    """Refuses ids of users, items and events."""
 
 
 def sift(kind: type[Struct], rows: Iterable[tuple[int, Any]], limits: RowLimits) -> Sifted[Struct]:
@@ -163,6 +166,7 @@ def _check(row: Any, limits: RowLimits) -> None:
         case HealthReport():
             _check_time("at", row.at, limits.now, MAX_HEALTH_AGE)
         case ReportedList() | ReportedEvent():
+            limits.id_check.require_sound([row])
             _check_time("occurred_at", row.occurred_at, limits.now, MAX_AGE)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 IdForm = Literal["canonical", "numbers", "text"]
@@ -35,6 +35,8 @@ _RANGES = (
     ),
     *((0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
 )
+BLANK_RANGES = "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in _RANGES)
+"""The characters of BLANKS, as ranges of a regular expression."""
 BLANKS = "".join(chr(code) for first, last in _RANGES for code in range(first, last + 1))
 """Every white space of Unicode, and characters that can't be seen: of no width, or of direction."""
 
@@ -104,6 +106,20 @@ def are_canonical(ids: Iterable[str], form: IdForm = "canonical") -> bool:
     (True, False)
     """
     return form != "numbers" and _ALL_PLAIN.fullmatch("\n".join((*ids, ""))) is not None
+
+
+def is_missing(text: str, words: Collection[str] = MISSING_IDS) -> bool:
+    """Return whether a text stands for a missing id: nothing but blanks, or a word for a missing value.
+
+    Args:
+        text: The text, as it was sent.
+        words: The words, in lower case.
+
+    >>> [is_missing(each) for each in ("\u00a0", " NULL", "nullable")]
+    [True, True, False]
+    """
+    bare = text.strip(BLANKS).lower()
+    return not bare or bare in words
 
 
 def _digits(sign: str, first: str, decimals: str, exponent: str) -> str | None:

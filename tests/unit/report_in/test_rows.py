@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from support.reporting_homes import MIDNIGHT, NEXT, event, health, measurement, shown
 from tastemaker.api.report_schemas import HealthReport, ReportedEvent, ReportedList, ReportedMeasurement
 from tastemaker.report_in.rows import RowLimits, Sifted, sift
+from tastemaker.serving.runtime.stored_ids import IdCheck
+from tastemaker.snapshot.canonical_ids import MISSING_IDS
 
 UNITS = {"ctr_list": "share", "lists_per_user_day": "lists"}
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -25,7 +27,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
 
 
 def sifted(kind: str, *rows: Any) -> Sifted[Any]:
-    return sift(KINDS[kind][0], enumerate(rows), RowLimits(datetime.now(UTC), UNITS))
+    return sift(KINDS[kind][0], enumerate(rows), RowLimits(datetime.now(UTC), UNITS, IdCheck(MISSING_IDS)))
 
 
 def day(number: int) -> str:
@@ -69,6 +71,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "a huge number": ("measurement", {"n": 10**400}, "n", "Expected `int`"),
     "a NUL in an id": ("list", {"user_id": "a\0"}, "user_id", "NUL"),
     "a long id": ("list", {"user_id": "ü" * 101}, "user_id", "202 bytes"),
+    "a blank id": ("list", {"user_id": "\u200b "}, "user_id", "is blank"),
+    "a word for a missing user": ("event", {"user_id": "null"}, "user_id", "word for a missing value"),
+    "a word for a missing event": ("event", {"event_id": "NaN"}, "event_id", "word for a missing value"),
     "a score too few": ("list", {"scores": [1.0, 2.0]}, "", "`scores` has 2 values for 3 items"),
     "a NaN score": ("list", {"scores": [1.0, math.nan, 0.0]}, "scores", "finite"),
     "a propensity of 0": ("list", {"propensities": [1.0, 1.0, 0.0]}, "propensities[2]", "> 0"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tastemaker.data.sources import open_source
 from tastemaker.notebook.load import load
 from tastemaker.settings import SourceSettings
-from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm, canonical, canonical_sql
+from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm, canonical, canonical_sql, is_missing
 
 FORMS: tuple[IdForm, ...] = ("canonical", "numbers", "text")
 PARTS = st.sampled_from(
@@ -83,6 +83,7 @@ def test_sql_and_python_agree(ids: list[str]) -> None:
             expected = [canonical(each, form) for each in ids]
             missing = [canonical(each, "text").lower() in MISSING_IDS for each in ids]
             assert found == [None if gone else each for gone, each in zip(missing, expected, strict=True)]
+            assert [not each for each in found] == [is_missing(each) for each in ids]
 
 
 @given(st.lists(PARTS, max_size=8).map("".join), st.sampled_from(FORMS))

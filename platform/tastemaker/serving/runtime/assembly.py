@@ -25,6 +25,7 @@ from tastemaker.serving.runtime.metrics import Metrics, Reason
 from tastemaker.serving.runtime.online_updates import ModelRefresher
 from tastemaker.serving.runtime.router import Router, SingleRouter
 from tastemaker.serving.runtime.served_engine import ServedEngine
+from tastemaker.serving.runtime.stored_ids import IdCheck
 from tastemaker.serving.runtime.version_loader import VersionLoader, first_sound
 from tastemaker.serving.runtime.version_selection import folders, followed, pinned_version, remember
 from tastemaker.serving.runtime.watch_status import WatchStatus
@@ -172,6 +173,7 @@ def assemble(
         pseudonyms=open_pseudonyms(parts.settings),
         recent=recent,
         ids=parts.settings.source.ids,
+        id_check=IdCheck(parts.settings.source.missing_ids),
     )
 
 

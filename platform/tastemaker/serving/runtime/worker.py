@@ -47,11 +47,11 @@ from tastemaker.serving.runtime.health import Health
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.router import Router
 from tastemaker.serving.runtime.served_engine import ServedEngine
-from tastemaker.serving.runtime.stored_ids import with_stored_ids
+from tastemaker.serving.runtime.stored_ids import IdCheck, with_stored_ids
 from tastemaker.serving.writes.exposures import exposure_records
 from tastemaker.serving.writes.feedback import append_durably, feedback_records
 from tastemaker.serving.writes.upserts import Changes, append_upserts, item_records, user_records
-from tastemaker.snapshot.canonical_ids import IdForm, canonical
+from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm, canonical
 
 NO_MODEL = "the model is not loaded yet"
 _TYPE_OF: Callable[[FeedbackEvent], str] = attrgetter("event_type")
@@ -71,6 +71,8 @@ class Worker:
     """Is notified of feedback."""
     ids: IdForm = "canonical"
     """The form that the ids of requests take: that of the tables."""
+    id_check: IdCheck = field(default_factory=lambda: IdCheck(MISSING_IDS))
+    """Refuses ids of feedback, exposures and changes."""
     explainer: Explainer = field(default_factory=Explainer)
 
     def close(self) -> None:
@@ -163,10 +165,14 @@ class Worker:
         return (await self._submit(asked, request_id, "rank", control=control)).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
-        """Log feedback; return when it is durable. Raises HTTPError while there is no room for it.
+        """Log feedback; return when it is durable.
 
         From then on, no worker of this machine shows what it rules out.
+
+        Raises:
+            HTTPError: 400 if an id is missing or was rounded, 429 or 503 while there is no room for it.
         """
+        self.id_check.require_sound(events, "events")
         try:
             receipt = await append_durably(self.spool, feedback_records(self.hidden(events), time.time()))
         except HTTPError:
@@ -178,7 +184,12 @@ class Worker:
         return receipt
 
     async def exposures(self, exposures: list[ExposureReport]) -> Receipt:
-        """Log exposures; return when they are durable. Raises HTTPError while there is no room for them."""
+        """Log exposures; return when they are durable.
+
+        Raises:
+            HTTPError: 400 if an id is missing or was rounded, 429 or 503 while there is no room for them.
+        """
+        self.id_check.require_sound(exposures, "exposures")
         return await append_durably(self.spool, exposure_records(self.hidden(exposures), time.time()))
 
     def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarAnswer:
@@ -214,11 +225,13 @@ class Worker:
         return await asyncio.to_thread(self.explainer.explain, request_id, served)
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
-        """Store changes of items; return when they are durable. Raises HTTPError."""
+        """Store changes of items; return when they are durable. Raises HTTPError (400, 429 or 503)."""
+        self.id_check.require_sound(items, "items")
         return await self._change(item_records(self.hidden(items), time.time()))
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
-        """Store changes of users; return when they are durable. Raises HTTPError."""
+        """Store changes of users; return when they are durable. Raises HTTPError (400, 429 or 503)."""
+        self.id_check.require_sound(users, "users")
         return await self._change(user_records(self.hidden(users), time.time()))
 
     def hidden(self, messages: Sequence[Message]) -> Sequence[Message]:
