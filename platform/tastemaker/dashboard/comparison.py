@@ -26,7 +26,15 @@ _SLACK = timedelta(hours=2)
 
 
 def difference(new: Row[Any], old: Row[Any]) -> Ends:
-    """Return the 95 % interval of the difference of two figures; NaN where one has no interval."""
+    """Return the 95 % interval of the difference of two figures, as if their users were independent.
+
+    Args:
+        new: A row of `measurements`.
+        old: The row that is subtracted, of the same metric.
+
+    Returns:
+        The ends in the unit of the metric; NaN where one of the rows has no figure or no finite interval.
+    """
     ends = (new.value, new.low, new.high, old.value, old.low, old.high)
     if any(one is None or not math.isfinite(one) for one in ends):
         return NONE
@@ -37,7 +45,12 @@ def difference(new: Row[Any], old: Row[Any]) -> Ends:
 
 
 def week_before(row: Row[Any], rows: Sequence[Row[Any]]) -> Row[Any] | None:
-    """Return the figure of the same day a week earlier, of rows of one version; None if there is none."""
+    """Return the figure of the same day a week earlier; None if there is none.
+
+    Args:
+        row: A row of `measurements` over one day.
+        rows: Rows of the same version over one day each, of any metrics and in any order.
+    """
     for one in rows:
         if one.metric == row.metric and abs(row.window_start - one.window_start - WEEK) <= _SLACK:
             return one
@@ -45,7 +58,12 @@ def week_before(row: Row[Any], rows: Sequence[Row[Any]]) -> Row[Any] | None:
 
 
 def in_words(new: Row[Any], old: Row[Any] | None) -> str:
-    """Return how a figure compares to the one a week earlier, such as `as last week (11.0 %)`."""
+    """Return how a figure compares to the one a week earlier, such as `as last week (11.0 %)`.
+
+    Args:
+        new: A row of `measurements`; the text has its unit.
+        old: Its row from `week_before`; None if there is none, which the text then says.
+    """
     if old is None or old.value is None or new.value is None:
         return "no figure a week earlier"
     before = number(old.value, new.unit)

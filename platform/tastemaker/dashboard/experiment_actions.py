@@ -46,13 +46,23 @@ def address(name: str) -> str:
 
 
 def next_actions(result: ExperimentResult, viewer: Viewer) -> list[PageBlock]:
-    """Return what may be done next, with a form for what an editor may do here."""
+    """Return what may be done next as a table, and forms for what a viewer may do on this page.
+
+    Args:
+        result: The experiment.
+        viewer: Who looks at the page; only editors and admins get forms.
+    """
     forms = [_form(result, one) for one in result.next_actions if one.is_allowed and one.action in OFFERED]
     return [_table(result.next_actions), *(forms if viewer.role >= Role.EDITOR else [])]
 
 
 def pending_kill(reader: DashboardReader, result: ExperimentResult) -> list[Notes]:
-    """Return that an experiment was killed where the database does not have it yet."""
+    """Return a note that an experiment was killed where the database does not have it yet; else nothing.
+
+    Args:
+        reader: Knows the folder of the kills, and the shop's time zone.
+        result: The experiment as the database has it.
+    """
     said = [
         f"{one.actor} killed it at {time_text(one.killed_at, reader.timezone)}: {one.reason}. All units get "
         "the default; the database has this with the next change."

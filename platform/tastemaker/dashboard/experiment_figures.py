@@ -141,10 +141,18 @@ def _is_adjusted(result: ExperimentResult, row: Row[Any]) -> bool:
 
 
 def by_exposure(reader: DashboardReader, result: ExperimentResult) -> Chart:
-    """Return the primary effect by the day of first exposure, with a line at each change."""
+    """Return the primary effect by the day of first exposure, with a line at each change.
+
+    Args:
+        reader: Has the shop's time zone, for the days of the changes.
+        result: The experiment. Changes before the first and after the last day with an effect are not shown.
+
+    Returns:
+        A chart with a line per variant, at most `MOST_SERIES`; without rows if no look split the effect.
+    """
     rows = _primary(result, BY_EXPOSURE)
     days = [date.fromisoformat(row.slice.partition("=")[2]) for row in rows]
-    ticks = [one for one in changes(reader, result) if days and min(days) <= one.day <= max(days)]
+    ticks = [one for one in _changes(reader, result) if days and min(days) <= one.day <= max(days)]
     title = f"{unit_metric_title(result.design.primary)} by day of first exposure"
     marked = f" Vertical lines: {counted(len(ticks), 'change')} of the experiment." if ticks else ""
     return _slices(result, "effect_by_exposure", title, "exposed", list(zip(days, rows, strict=True)), marked,
@@ -203,7 +211,15 @@ def _slices(
 
 
 def progress(reader: DashboardReader, result: ExperimentResult) -> Chart:
-    """Return the matured units at each look, beside the planned ones."""
+    """Return the matured units at each look, beside the planned ones.
+
+    Args:
+        reader: Has the shop's time zone, for the days of the looks.
+        result: The experiment; only looks of the epoch in force count.
+
+    Returns:
+        A chart of the units of all variants together by the day until which a look read the log.
+    """
     planned = result.design.planned_units
     data = [
         [one.log_until.astimezone(reader.timezone).date(), sum(one.units.values()), one.number]
@@ -264,7 +280,7 @@ def slice_table(result: ExperimentResult) -> DataTable:
     )
 
 
-def changes(reader: DashboardReader, result: ExperimentResult) -> list[ChartTick]:
+def _changes(reader: DashboardReader, result: ExperimentResult) -> list[ChartTick]:
     """Return the changes of the experiment as lines on an axis of days."""
     return [
         ChartTick(one.at.astimezone(reader.timezone).date(), f"{one.action} by {one.actor}: {one.reason}")

@@ -44,6 +44,9 @@ class PageFilters:
             given: The address's query, name to text.
             path: Parts of the address.
 
+        Returns:
+            The filters; a field that is missing or empty has its default, and unknown fields are in `query`.
+
         Raises:
             TastemakerError: A value is not allowed; the message names the field, the value and the limit.
         """
@@ -65,6 +68,11 @@ class PageFilters:
 
     def address(self, path: str, **changes: str | int) -> str:
         """Return a path with these filters as its query, some of them changed.
+
+        Args:
+            path: Path on this site, without a query.
+            changes: Values that replace those of these filters or of `query`, by field; an empty text drops
+                the field. The page of a long table is kept unless `page` is given.
 
         >>> PageFilters(model="als").address("/models", period=7)
         '/models?model=als&period=7'

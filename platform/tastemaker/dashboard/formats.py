@@ -20,6 +20,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def number(value: float | None, unit: str = "") -> str:
     """Return a figure with its unit; a share in per cent.
 
+    Args:
+        value: The figure; None, NaN and infinite ones are written as `NO_FIGURE`.
+        unit: What is written behind it; `share` for a value from 0 to 1. Empty: nothing.
+
     >>> number(0.11234, "share"), number(1234.5, "GBP"), number(12_345)
     ('11.2 %', '1,234 GBP', '12,345')
     """
@@ -51,7 +55,12 @@ def span(low: float | None, high: float | None, unit: str = "") -> str:
 
 
 def time_text(value: datetime, timezone: ZoneInfo) -> str:
-    """Return a time in the shop's time zone, which it names."""
+    """Return a time to the minute, such as `2 Jul 2026 00:30 CEST`.
+
+    Args:
+        value: An aware time, in any time zone.
+        timezone: The shop's time zone, in which it is written.
+    """
     return f"{value.astimezone(timezone):%-d %b %Y %H:%M %Z}"
 
 

@@ -62,7 +62,12 @@ def champions(reader: DashboardReader) -> list[VersionKey]:
 
 
 def below_baseline(reader: DashboardReader, champions: Sequence[VersionKey]) -> str:
-    """Return a sentence if the recipe of the newest champion is worse than the baseline; else nothing."""
+    """Return a sentence if the recipe of the newest champion is worse than the baseline; else an empty text.
+
+    Args:
+        reader: Reads the newest comparison with the baseline.
+        champions: From `champions`: only the first, which was promoted last, is looked up. May be empty.
+    """
     compared = newest_of(reader.engine, champions[0][1]) if champions else None
     if compared is None or not compared.is_worse:
         return ""
@@ -80,7 +85,12 @@ def answering(reader: DashboardReader) -> list[Row[Any]]:
 
 
 def deploys(reader: DashboardReader, since: datetime) -> list[ChartTick]:
-    """Return the promotions and rollbacks since a time."""
+    """Return the promotions and rollbacks since a time, oldest first.
+
+    Args:
+        reader: Reads the promotions; has the shop's time zone, for the days.
+        since: An aware time, which is included.
+    """
     found = (
         select(promotions.c.at, promotions.c.action, versions.c.model, promotions.c.version_id)
         .join(versions, promotions.c.version_id == versions.c.id)
@@ -97,7 +107,15 @@ def deploys(reader: DashboardReader, since: datetime) -> list[ChartTick]:
 
 
 def age(reader: DashboardReader, version: str) -> VersionAge | None:
-    """Return the age of a version's data and the measured loss per week; None for a version of others."""
+    """Return how old a version's data are, and what a week without training costs.
+
+    Args:
+        reader: Reads the version's manifest and the newest measurement of staleness of its model.
+        version: The version's id.
+
+    Returns:
+        The age; None for a version that the platform did not train, of which it knows no data.
+    """
     columns = versions.c
     found = reader.rows(
         select(

@@ -43,7 +43,13 @@ class MeasuredWindow(NamedTuple):
 
 
 def restricted(filters: PageFilters, *, names: Sequence[str] = ("model", "version")) -> Select[Any]:
-    """Return a selection of measurements to which the filters apply; those not in `names` are not sliced."""
+    """Return a selection of measurements to which the filters apply.
+
+    Args:
+        filters: A column that they name must have that value; the period does not matter.
+        names: Columns that may have any value where the filters name none. The other columns must be empty
+            there, so that figures over everything are selected; the problem may always have any value.
+    """
     statement = select(measurements)
     for name in ("model", "version", "experiment", "variant", "problem", "slice"):
         wanted = getattr(filters, name)
@@ -65,7 +71,7 @@ def latest(
     """Return the newest figures over the filters' period.
 
     Args:
-        reader: The reader.
+        reader: Reads the table `measurements`.
         metrics: Names of metrics.
         filters: Restrictions, and the period in days.
         names: Columns that may have any value, such as model and version.
@@ -83,7 +89,16 @@ def latest(
 def versions_by_users(
     reader: DashboardReader, metrics: Sequence[str], filters: PageFilters
 ) -> dict[VersionKey, int]:
-    """Return the users of each version over the filters' period, the version with most users first."""
+    """Return the users of each version over the filters' period, the version with most users first.
+
+    Args:
+        reader: Reads the table `measurements`.
+        metrics: Names of metrics; the users of a version are the most that a figure of one of them has.
+        filters: Restrictions, and the period in days.
+
+    Returns:
+        Users by model and version, from the newest complete windows; 0 where no figure has a count of users.
+    """
     windows = newest_windows(reader, metrics, filters.period)
     if not windows:
         return {}
@@ -95,7 +110,16 @@ def versions_by_users(
 
 
 def newest_windows(reader: DashboardReader, metrics: Iterable[str], days: int) -> list[MeasuredWindow]:
-    """Return the newest complete window of so many days of each source and metric that has a recent one."""
+    """Return the newest complete window of each source and metric that has a recent one.
+
+    Args:
+        reader: Reads the table `measurements`; has the present time.
+        metrics: Names of metrics.
+        days: Length of the windows. One that ended more than this and `OLDEST_DAYS` ago is not recent.
+
+    Returns:
+        At most one window per source and metric, by source, then in the order of `metrics`.
+    """
     found = []
     for source in sources(reader):
         for metric in metrics:
@@ -119,7 +143,18 @@ def daily(
     names: Sequence[str] = (),
     versions: Sequence[VersionKey] | None = None,
 ) -> Sequence[Row[Any]]:
-    """Return the figures of each day of the filters' period, oldest first; see `latest` for the arguments."""
+    """Return the figures of each day of the filters' period.
+
+    Args:
+        reader: Reads the table `measurements`; has the present time, at which the period ends.
+        metrics: Names of metrics.
+        filters: Restrictions, and the period in days.
+        names: Columns that may have any value, such as model and version.
+        versions: Only of these; None: of all.
+
+    Returns:
+        Rows of `measurements` over one day each, also of days that are not complete; the oldest first.
+    """
     since = reader.now - (filters.period + 1) * DAY
     statement = restricted(filters, names=names).where(M.metric.in_(metrics), M.window_start >= since)
     statement = statement.where(lasting(1))
@@ -141,7 +176,13 @@ def sources(reader: DashboardReader) -> list[str]:
 
 
 def names_of(reader: DashboardReader, column: str, filters: PageFilters) -> list[str]:
-    """Return the models or versions that have figures, for a filter."""
+    """Return the values of a column that figures have, in alphabetical order, without the empty one.
+
+    Args:
+        reader: Reads the table `measurements`.
+        column: `version`, or a column with which an index begins, such as `model` or `metric`.
+        filters: Its model restricts the versions; nothing else of it matters.
+    """
     if column != "version":
         return _distinct(reader, M[column])
     models = [filters.model] if filters.model else ["", *_distinct(reader, M.model)]
@@ -149,7 +190,12 @@ def names_of(reader: DashboardReader, column: str, filters: PageFilters) -> list
 
 
 def day_of(reader: DashboardReader, row: Row[Any]) -> date:
-    """Return the shop's day on which a row's window begins."""
+    """Return the shop's day on which a row's window begins.
+
+    Args:
+        reader: Has the shop's time zone.
+        row: A row of `measurements`.
+    """
     start: datetime = row.window_start
     return start.astimezone(reader.timezone).date()
 
@@ -174,7 +220,12 @@ def missing(row: Row[Any]) -> str:
 
 
 def window(reader: DashboardReader, row: Row[Any]) -> str:
-    """Return the period of a row in words, such as `28 days until 28 Nov 2026`."""
+    """Return the period of a row in words, such as `28 days until 28 Nov 2026`.
+
+    Args:
+        reader: Has the shop's time zone.
+        row: A row of `measurements`.
+    """
     last = (row.window_end - DAY / 2).astimezone(reader.timezone).date()
     days = round((row.window_end - row.window_start) / DAY)
     return f"{last:%A}, {day(last)}" if days == 1 else f"{days} days until {day(last)}"
@@ -189,7 +240,14 @@ def in_words(row: Row[Any]) -> str:
 
 
 def figure(row: Row[Any], title: str, window: str, *, comparison: str = "") -> Figure:
-    """Return a row of `measurements` as a figure."""
+    """Return a row of `measurements` as a figure; one without a finite value says why.
+
+    Args:
+        row: The row.
+        title: The title above the figure.
+        window: The period in words, from `window`.
+        comparison: The figure beside an earlier one, in words; empty: none.
+    """
     has_value = is_number(row.value)
     return Figure(
         metric=row.metric, title=title, value=row.value if has_value else None, unit=row.unit, window=window,

@@ -14,8 +14,35 @@ from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.viewer import Role, Viewer
 
 Load = Callable[[DashboardReader, PageFilters, Viewer], PageContent]
+"""Reads what a page shows. It runs in a thread, and changes nothing but the audit of searches.
+
+Its parameters, in this order:
+
+- reader: reads the metadata database; has the settings, the shop's time zone and the present time.
+- filters: the choices in the address, of which a page heeds those in `DashboardPage.filters`, its own
+  fields in `query`, and the parts of its path in `path` as text, such as `path["number"]`.
+- viewer: who looks at the page, and may see it (`DashboardPage.refuses` returned None). Content that is
+  kept is shown to all viewers of the same role and the same right to see user ids: it depends on nothing
+  else of the viewer.
+
+It returns the whole content, also if there are no figures yet. A TastemakerError is shown instead of the
+page, with status 404 if it is an UnknownNameError, else 400. Errors of a database that does not answer
+(`reader.AWAY`) must pass: what was read last is shown then.
+"""
 Act = Callable[[DashboardReader, Mapping[str, str], Mapping[str, str], Viewer], str]
-"""From reader, parts of the address, fields of the form and viewer to the path of the page to show next."""
+"""Does what a form asks for. It runs in a thread, after the form's token and the viewer's role were checked.
+
+Its parameters, in this order:
+
+- reader: has the metadata database, in which the change is made, and the settings.
+- path: the parts of the page's address by name. What `{number:int}` matches is an int, so take it as
+  `str(path["number"])`.
+- fields: the fields of the form by name, as they were sent: unchecked text, and some may be missing.
+- viewer: who sent the form; a change is recorded under `viewer.name`.
+
+It returns the path of the page that the browser opens next. A TastemakerError is shown with status 404 if it
+is an UnknownNameError, else 400.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,5 +87,10 @@ class DashboardPage:
 
 
 def missing_role(viewer: Viewer, needed: Role) -> str:
-    """Return why a viewer's role is not enough."""
+    """Return why a viewer's role is not enough.
+
+    Args:
+        viewer: Who wants to see or to do something.
+        needed: The least role that may.
+    """
     return f"Your role is {viewer.role.word}; this needs {needed.word}."

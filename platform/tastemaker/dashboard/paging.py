@@ -18,7 +18,12 @@ def first_row(filters: PageFilters) -> int:
 
 
 def shown_rows(rows: Sequence[T], filters: PageFilters) -> Sequence[T]:
-    """Return the rows that are shown."""
+    """Return the rows that are shown, at most `PER_PAGE`; none past the last page.
+
+    Args:
+        rows: All rows of a table, in its order.
+        filters: Which page of the table is shown.
+    """
     return rows[first_row(filters) : first_row(filters) + PER_PAGE]
 
 

@@ -60,7 +60,7 @@ def pairs(
     """Return the newest figures over a period, each beside that of the period before.
 
     Args:
-        reader: The reader.
+        reader: Reads the table `measurements`; has the shop's time zone.
         metrics: Names of metrics.
         filters: Restrictions, and the period in days.
         names: Columns that may have any value, such as model and version.
@@ -177,13 +177,25 @@ def _interval(row: Row[Any]) -> Interval:
 
 
 def last_day(row: Row[Any], zone: ZoneInfo) -> date:
-    """Return the last day of a row's window, in the shop's time zone."""
+    """Return the last day of a row's window.
+
+    Args:
+        row: A row of `measurements`; its window ends at a midnight, which is not included.
+        zone: The shop's time zone.
+    """
     noon: datetime = row.window_end - DAY / 2
     return noon.astimezone(zone).date()
 
 
 def compared_figure(reader: DashboardReader, pair: Pair, title: str, period: str) -> Figure:
-    """Return a figure with its comparison."""
+    """Return a figure with its window and its comparison with the period before.
+
+    Args:
+        reader: Has the shop's time zone.
+        pair: The figures.
+        title: The title above the figure.
+        period: The length of the period, such as `28 days`.
+    """
     return figure(pair.now, title, measured.window(reader, pair.now), comparison=compared(pair, period))
 
 
@@ -212,6 +224,12 @@ def sentence(pair: Pair, title: str, period: str) -> str:
 
 
 def than_before(pair: Pair, period: str, subject: str = "That") -> str:
-    """Return the comparison with the period before as a sentence of its own."""
+    """Return the comparison with the period before as a sentence of its own.
+
+    Args:
+        pair: The figures.
+        period: The length of the period, such as `28 days`.
+        subject: What the sentence is about, such as `Churn`: its first word.
+    """
     said = compared(pair, period)
     return f"There is {said}." if trend(pair) == "unknown" else f"{subject} is {said}."

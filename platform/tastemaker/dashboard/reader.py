@@ -34,7 +34,13 @@ def utc_now() -> datetime:
 
 
 class DashboardReader:
-    """Read-only access of pages to the metadata database."""
+    """Access of pages to the metadata database, and what else they depend on.
+
+    Args:
+        engine: The metadata database.
+        settings: All settings: the shop's time zone, and the folders of reports and of experiments.
+        clock: Returns the present time, UTC; tests give another one.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self.engine, self.settings, self._clock = engine, settings, clock

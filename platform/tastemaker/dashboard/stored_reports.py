@@ -53,25 +53,51 @@ def selected(kind: str, filters: PageFilters) -> Select[Any]:
 
 
 def count(reader: DashboardReader, statement: Select[Any]) -> int:
-    """Return the number of rows of a selection."""
+    """Return the number of reports in a selection, on all pages.
+
+    Args:
+        reader: Reads the table `reports`.
+        statement: From `selected`.
+    """
     ids = statement.order_by(None).with_only_columns(_R.id, maintain_column_froms=True)
     found: int = reader.rows(select(func.count()).select_from(ids.subquery()))[0][0]
     return found
 
 
 def shown(reader: DashboardReader, statement: Select[Any], filters: PageFilters) -> Sequence[Row[Any]]:
-    """Return the rows of a selection that a page shows."""
+    """Return the rows of a selection that a page shows, at most `PER_PAGE`.
+
+    Args:
+        reader: Reads the table `reports`.
+        statement: From `selected`, which orders the rows.
+        filters: Which page of the list is shown.
+    """
     return reader.rows(statement.limit(PER_PAGE).offset(first_row(filters)))
 
 
 def newest(reader: DashboardReader, kind: ReportKind, filters: PageFilters) -> Row[Any] | None:
-    """Return the newest report of a kind, with its summary; None if there is none."""
+    """Return the newest report of a kind, with its summary; None if there is none.
+
+    Args:
+        reader: Reads the table `reports`.
+        kind: The kind of report.
+        filters: Model and version restrict it.
+    """
     found = reader.rows(selected(kind, filters).add_columns(_R.summary).limit(1))
     return found[0] if found else None
 
 
 def report(reader: DashboardReader, number: str) -> Row[Any]:
-    """Return a report with its summary by its number. Raises UnknownNameError if there is none."""
+    """Return the row of a report, with its summary.
+
+    Args:
+        reader: Reads the table `reports`.
+        number: The report's id, as the address has it.
+
+    Raises:
+        UnknownNameError: There is no report of this number.
+        TastemakerError: It is not a number.
+    """
     by_number = selected("", PageFilters()).add_columns(_R.summary).where(_R.id == row_number(number))
     found = reader.rows(by_number)
     if not found:
@@ -80,7 +106,17 @@ def report(reader: DashboardReader, number: str) -> Row[Any]:
 
 
 def document(reader: DashboardReader, number: str, name: str) -> Path:
-    """Return the file of a report's document. Raises UnknownNameError if the report has none of that name."""
+    """Return the file of a report's document, which is in the folder of reports.
+
+    Args:
+        reader: Reads the table `reports`; knows the folder of reports.
+        number: The report's id, as the address has it.
+        name: The file's name, such as `report.html`.
+
+    Raises:
+        UnknownNameError: There is no such report, or it has no document of this name.
+        TastemakerError: The number is not one.
+    """
     found = documents(reader.settings.reports, report(reader, number).path)
     if name not in found:
         raise UnknownNameError(

@@ -47,7 +47,15 @@ class ForecastFigure(NamedTuple):
 
 
 def offline(reader: DashboardReader, ids: Sequence[str]) -> dict[str, OfflineFigure]:
-    """Return the primary metric of versions that have a backtest, by version."""
+    """Return the primary metric of versions that have a backtest.
+
+    Args:
+        reader: Reads the tables of versions and backtests.
+        ids: Ids of versions; those of other systems may be among them.
+
+    Returns:
+        Figures by version; a version without a backtest, or without a value of the metric, is not among them.
+    """
     metric = versions.c.manifest["problem_spec"]["metric"].as_string().label("metric")
     columns = (backtests.c.metrics, backtests.c.users, backtests.c.problem, backtests.c.data_hash)
     found = reader.rows(
@@ -90,9 +98,9 @@ def forecast(
     """Return the newest forecast of versions that have one, by version.
 
     Args:
-        reader: The reader.
+        reader: Reads the table of forecasts.
         ids: Ids of versions.
-        came: Measurements of `reward_per_request` by version.
+        came: Measurements of `reward_per_request`; of several of one version the last with a value counts.
     """
     columns = forecasts.c
     newest = select(func.max(columns.id)).where(columns.version_id.in_(ids)).group_by(columns.version_id)

@@ -31,7 +31,12 @@ class ChartDays(NamedTuple):
 
     @classmethod
     def of(cls, reader: DashboardReader, filters: PageFilters) -> ChartDays:
-        """Return the whole days of the filters' period until yesterday, with the deploys."""
+        """Return the whole days of the filters' period until yesterday, with the deploys.
+
+        Args:
+            reader: Has the present time and the shop's time zone; reads the promotions.
+            filters: The period in days; its other restrictions do not matter.
+        """
         last = reader.now.astimezone(reader.timezone).date() - timedelta(days=1)
         first = last - timedelta(days=filters.period - 1)
         deploys = in_service.deploys(reader, reader.now - timedelta(days=filters.period + 1))
@@ -55,9 +60,9 @@ def shared_chart(
     """Return one chart with a line per version.
 
     Args:
-        reader: The reader.
-        metric: The metric.
-        title: The chart's title.
+        reader: Has the shop's time zone.
+        metric: Name of the metric that is drawn, and of the chart's table.
+        title: The chart's title, to which the unit is added.
         rows: Daily rows of at most `MOST_SERIES` versions, the most important one first.
         names: Short names of the versions.
         days: The days of the axis.
@@ -88,7 +93,18 @@ def shared_chart(
 def multiples(
     reader: DashboardReader, metric: str, rows: ByVersion, names: Mapping[VersionKey, str], days: ChartDays
 ) -> list[Chart]:
-    """Return a chart per version, all with the same axes; see `shared_chart` for the arguments."""
+    """Return a chart per version, all with the same axes.
+
+    Args:
+        reader: Has the shop's time zone.
+        metric: Name of the metric that is drawn; with a number from 1, that of each chart's table.
+        rows: Daily rows of the versions, also of other metrics.
+        names: Short names of the versions, which are the charts' titles.
+        days: The days of the axis.
+
+    Returns:
+        Charts in the order of `rows`; the axis of figures includes all values and ends of intervals.
+    """
     unit = unit_of(rows, metric)
     by_version = {key: with_gaps(reader, mine, metric) for key, mine in rows.items()}
     seen = [one for data in by_version.values() for _, *ends in data for one in ends if one is not None]
@@ -139,7 +155,16 @@ def single_chart(
 
 
 def with_gaps(reader: DashboardReader, rows: Sequence[Row[Any]], metric: str) -> list[list[Any]]:
-    """Return [day, value, low, high] of a metric; days without a figure between others have nulls."""
+    """Return the figures of a metric day by day; days without a figure between others have nulls.
+
+    Args:
+        reader: Has the shop's time zone.
+        rows: Daily rows of one series, also of other metrics, at most one per metric and day.
+        metric: Name of the metric.
+
+    Returns:
+        [day, value, low, high] of each day from the first to the last one with a row; empty without one.
+    """
     by_day = {measured.day_of(reader, row): row for row in rows if row.metric == metric}
     if not by_day:
         return []
@@ -149,12 +174,22 @@ def with_gaps(reader: DashboardReader, rows: Sequence[Row[Any]], metric: str) ->
 
 
 def unit_of(rows: ByVersion, metric: str) -> str:
-    """Return the unit of a metric's rows; empty without rows."""
+    """Return the unit of a metric's rows; empty without rows.
+
+    Args:
+        rows: Daily rows of versions, also of other metrics.
+        metric: Name of the metric.
+    """
     return next((row.unit for mine in rows.values() for row in mine if row.metric == metric), "")
 
 
 def with_unit(title: str, unit: str) -> str:
-    """Return a title with the unit of its figures; a share's is on the axis."""
+    """Return a title with the unit of its figures.
+
+    Args:
+        title: The title without a unit.
+        unit: The unit; that of a share is not added, since the axis shows per cent. Empty: nothing is added.
+    """
     return title if unit in ("", "share") else f"{title} ({unit})"
 
 

@@ -36,7 +36,12 @@ def record_search(engine: Engine, viewer: Viewer, query: str, rows: int) -> None
 
 
 def read_audit(engine: Engine, limit: int) -> list[AuditedSearch]:
-    """Return the newest searches, newest first, at most `limit`."""
+    """Return the newest searches of all users, newest first.
+
+    Args:
+        engine: The metadata database.
+        limit: Most searches that are returned.
+    """
     columns = search_audit.c
     query = select(columns.at, columns.user_name, columns.query, columns.rows).order_by(columns.id.desc())
     with engine.connect() as connection:

@@ -23,22 +23,32 @@ class Cookies:
         self._is_https, self._prefix = is_https, "__Host-" if is_https else ""
 
     def read(self, request: HTTPConnection, name: str) -> str | None:
-        """Return the value of a cookie; None if it was not sent."""
+        """Return the value of a cookie; None if it was not sent.
+
+        Args:
+            request: What the browser sent.
+            name: The cookie's name without its prefix, such as `SESSION`.
+        """
         return request.cookies.get(self._prefix + name)
 
     def write(self, response: Response, name: str, value: str, seconds: int) -> None:
         """Set a cookie in a response.
 
         Args:
-            response: The response.
-            name: The cookie's name.
+            response: The answer to the browser; it gets a header.
+            name: The cookie's name without its prefix, such as `SESSION`.
             value: Its value.
-            seconds: How long it is kept.
+            seconds: How long the browser keeps it.
         """
         response.set_cookie(
             self._prefix + name, value, max_age=seconds, httponly=True, samesite="lax", secure=self._is_https
         )
 
     def delete(self, response: Response, name: str) -> None:
-        """Delete a cookie by a response."""
+        """Have the browser delete a cookie.
+
+        Args:
+            response: The answer to the browser; it gets a header.
+            name: The cookie's name without its prefix, such as `SESSION`.
+        """
         response.delete_cookie(self._prefix + name, httponly=True, samesite="lax", secure=self._is_https)

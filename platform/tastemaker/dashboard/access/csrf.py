@@ -27,7 +27,12 @@ class CsrfTokens:
         return self._signer.get_signature(holder.encode()).decode()
 
     def is_token(self, given: str, holder: str) -> bool:
-        """Return whether a token was given to that holder."""
+        """Return whether a token was made for a holder, in a time that does not depend on how they differ.
+
+        Args:
+            given: The token that a form or a script sent; any text, also an empty one.
+            holder: Who sent it: an identity's `holder`, or `form_holder` before a login.
+        """
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token(holder).encode())
 
 

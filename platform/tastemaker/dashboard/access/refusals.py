@@ -35,7 +35,12 @@ AWAY: Final = Refused(
 
 
 def refusal(request: Request, refused: Refused) -> Response:
-    """Return the page that says why a request is refused."""
+    """Return the page that says why a request is refused, with its status and its Retry-After header.
+
+    Args:
+        request: The request that is refused; the page does not depend on it.
+        refused: Status, title and text of the page, and the seconds until another attempt may succeed.
+    """
     response = page("refused.html", refused.status, title=refused.title, text=refused.text)
     if refused.retry_after is not None:
         response.headers["Retry-After"] = str(refused.retry_after)

@@ -69,7 +69,12 @@ def begin_session(engine: Engine, key: str, password: str) -> str | None:
 
 
 def read_session(connection: Connection, session_id: str) -> DashboardUser | None:
-    """Return the user of a session; None if it has ended."""
+    """Return the user of a session; None if there is no such session, or it has ended.
+
+    Args:
+        connection: To the metadata database.
+        session_id: The id in the session's cookie, whose signature was checked.
+    """
     query = (
         select(dashboard_users)
         .join(dashboard_sessions, dashboard_sessions.c.user_key == dashboard_users.c.key)
@@ -80,6 +85,11 @@ def read_session(connection: Connection, session_id: str) -> DashboardUser | Non
 
 
 def end_session(engine: Engine, session_id: str) -> None:
-    """End a session."""
+    """Delete a session, so that its cookie is not valid any more; without such a session, do nothing.
+
+    Args:
+        engine: The metadata database.
+        session_id: The id from `begin_session`.
+    """
     with engine.begin() as connection:
         connection.execute(dashboard_sessions.delete().where(dashboard_sessions.c.id == session_id))

@@ -67,6 +67,9 @@ def add_user(
         password: The password; None if only a proxy logs the user in.
         may_see_users: Whether user ids may be shown to this user.
 
+    Returns:
+        The user as stored, with the name in Unicode's form NFC.
+
     Raises:
         TastemakerError: The name or the password is not allowed, or there is a user of that name.
     """
@@ -104,7 +107,12 @@ def list_users(engine: Engine) -> list[DashboardUser]:
 
 
 def find_user(engine: Engine, name: str) -> DashboardUser | None:
-    """Return the user of a name; None if there is none."""
+    """Return the user of a name; None if there is none.
+
+    Args:
+        engine: The metadata database.
+        name: The name; letter case and composition may differ from the stored name's (`name_key`).
+    """
     with engine.connect() as connection:
         row = read_row(connection, name_key(name))
     return None if row is None else user_of(row._mapping)
@@ -123,7 +131,19 @@ def read_row(connection: Connection, key: str, *, lock: bool = False) -> Row[Any
 
 
 def set_password(engine: Engine, name: str, password: str) -> DashboardUser:
-    """Set a user's password, and end the user's sessions. Raises TastemakerError."""
+    """Set a user's password, and end the user's sessions.
+
+    Args:
+        engine: The metadata database.
+        name: The user; letter case and composition may differ from the stored name's.
+        password: The new password in clear text; its hash is stored.
+
+    Returns:
+        The user after the change; `has_password` is true.
+
+    Raises:
+        TastemakerError: The password is not allowed, or there is no such user.
+    """
     check_new_password(password)
     with engine.begin() as connection:
         return _change(connection, name, password=hash_password(password))
@@ -136,10 +156,13 @@ def set_role(
 
     Args:
         engine: The metadata database.
-        name: The user.
+        name: The user; letter case and composition may differ from the stored name's.
         role: The new role.
         may_see_users: Whether user ids may be shown; None to leave that as it is.
         force: Change the last admin, too.
+
+    Returns:
+        The user with the new role.
 
     Raises:
         TastemakerError: There is no such user, or it is the last admin.
@@ -156,7 +179,7 @@ def remove_user(engine: Engine, name: str, *, force: bool = False) -> DashboardU
 
     Args:
         engine: The metadata database.
-        name: The user.
+        name: The user; letter case and composition may differ from the stored name's.
         force: Remove the last admin, too.
 
     Returns:

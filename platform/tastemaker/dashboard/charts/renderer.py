@@ -36,7 +36,15 @@ _LOG = logging.getLogger(__name__)
 
 
 def specification(chart: Chart, theme: Theme) -> dict[str, Any]:
-    """Return a chart's whole Vega-Lite specification: with its data, its label and the theme."""
+    """Return a chart's whole Vega-Lite specification, which can be written as JSON.
+
+    Args:
+        chart: Its specification without data, the table with its data, and the label for screen readers.
+        theme: Which colours it gets.
+
+    Returns:
+        A new dictionary. The data are the table's rows; values that are not finite are None.
+    """
     return {
         **chart.spec,
         "description": chart.label,
@@ -46,7 +54,12 @@ def specification(chart: Chart, theme: Theme) -> dict[str, Any]:
 
 
 class ChartRenderer:
-    """Draws charts as SVG, and keeps what it has drawn."""
+    """Draws charts as SVG, and keeps what it has drawn.
+
+    Args:
+        timeout: Seconds after which a chart that is not drawn is given up, and the drawing process ended.
+        idle: Seconds without charts after which the drawing process ends; the next chart starts another one.
+    """
 
     def __init__(self, *, timeout: float = TIMEOUT_SECONDS, idle: float = IDLE_SECONDS) -> None:
         self._timeout, self._idle = timeout, idle
@@ -56,7 +69,15 @@ class ChartRenderer:
         self._timer: threading.Timer | None = None
 
     def svg(self, chart: Chart, theme: Theme) -> str:
-        """Return a chart as an SVG document. Raises TastemakerError if it can't be drawn."""
+        """Return a chart as an SVG document; equal charts are drawn once.
+
+        Args:
+            chart: The chart with its data.
+            theme: Which colours it gets.
+
+        Raises:
+            TastemakerError: It can't be drawn, or takes too long.
+        """
         text = json.dumps(specification(chart, theme), sort_keys=True, allow_nan=False)
         key = hashlib.sha256(text.encode()).hexdigest()
         with self._lock:

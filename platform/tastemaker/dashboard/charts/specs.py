@@ -124,7 +124,12 @@ def lines(
 
 
 def day_axis(x: str, days: tuple[date, date] | None = None) -> dict[str, Any]:
-    """Return the horizontal channel of days. No browser's time zone shifts them."""
+    """Return the horizontal channel of days. No browser's time zone shifts them.
+
+    Args:
+        x: Column of days.
+        days: First and last day of the axis; None: from the data.
+    """
     axis = {"title": None, "grid": False, "format": "%-d %b", "tickCount": 3}
     channel: dict[str, Any] = {"field": x, "type": "temporal", "timeUnit": "utcyearmonthdate", "axis": axis}
     if days is not None:
@@ -135,13 +140,24 @@ def day_axis(x: str, days: tuple[date, date] | None = None) -> dict[str, Any]:
 
 
 def number_axis(x: str, title: str) -> dict[str, Any]:
-    """Return the horizontal channel of whole numbers."""
+    """Return the horizontal channel of whole numbers.
+
+    Args:
+        x: Column of whole numbers.
+        title: What the numbers are, such as `Week`: the axis shows it.
+    """
     axis = {"title": title, "grid": False, "format": "d", "tickMinStep": 1, "tickCount": 7}
     return {"field": x, "type": "quantitative", "axis": axis}
 
 
 def figure_axis(y: str, unit: str, domain: tuple[float, float] | None = None) -> dict[str, Any]:
-    """Return the vertical channel of figures."""
+    """Return the vertical channel of figures. It need not begin at 0.
+
+    Args:
+        y: Column of figures.
+        unit: Unit of the figures; a share is written in per cent.
+        domain: Lowest and highest figure of the axis, shared by small multiples; None: from the data.
+    """
     scale: dict[str, Any] = {"nice": True, "zero": False}
     if domain is not None:
         scale["domain"] = list(domain)
@@ -250,7 +266,14 @@ def _tooltip(
 
 
 def figure_tooltip(y: str, low: str | None, high: str | None, unit: str) -> list[dict[str, Any]]:
-    """Return the lines of a tooltip with a figure and the ends of its interval, by their columns."""
+    """Return the channels of a tooltip's lines: a figure, and the ends of its 95 % interval.
+
+    Args:
+        y: Column of figures.
+        low: Column with the lower end of the interval; None for no line.
+        high: Column with the upper end; None for no line.
+        unit: Unit of the figures; a share is written in per cent.
+    """
     form = ".3~p" if unit == "share" else ",.4~r"
     named = ((y, "Value"), (low, "Low (95 %)"), (high, "High (95 %)"))
     return [

@@ -38,7 +38,7 @@ PATH = "/agreement"
 _Z = 1.96
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return each forecast beside its outcome, and how well each method does over experiments."""
     found = read_forecasts(reader.engine)
     summaries = summarize(found)
@@ -152,6 +152,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Agreement",
     question="Did the forecasts of experiments come true?",
-    load=load,
+    load=_load,
     in_navigation=False,
 )

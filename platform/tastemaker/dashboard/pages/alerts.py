@@ -37,7 +37,7 @@ STOPPED_SECONDS = 60.0
 """Rules that were evaluated longer ago are not watched."""
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return open alerts, the figures of the last 30 days, what is over, and silences."""
     engine, now = reader.engine, reader.now
     recent = records.incidents(engine, only_open=False, days=DAYS, limit=MOST_INCIDENTS)
@@ -194,6 +194,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Alerts",
     question="Is something wrong now, and how quickly is it seen and repaired?",
-    load=load,
+    load=_load,
     actions=(PageAction("end_silence", _act_end_silence),),
 )

@@ -36,7 +36,7 @@ HOW_TO_READ = (
 )
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return what the versions with most users showed of the catalogue."""
     count, chosen = shown_figures(reader, FIGURES, (EXPOSURE,), filters)
     more = f" Shown are the {len(chosen)} of {count:,} with most users." if count > len(chosen) else ""
@@ -112,6 +112,6 @@ PAGE = DashboardPage(
     path="/catalogue",
     title="Catalogue",
     question="What do we show?",
-    load=load,
+    load=_load,
     filters=("model", "version", "problem", "period"),
 )

@@ -42,7 +42,7 @@ ACTIVE_IN = {"dau": "on the day", "wau": "in 7 days", "mau": "in 28 days"}
 OF_28_DAYS = (*RATES, ACTIVE, *PARTS.values(), LOST)
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the figures of 28 days, bars of the periods before, and lines by day."""
     everywhere = pairs(reader, OF_28_DAYS, filters, days=DAYS)
     shop = largest_shop(pair.now for pair in everywhere)
@@ -184,7 +184,7 @@ PAGE = DashboardPage(
     path="/churn",
     title="Churn",
     question="Who leaves, who returns?",
-    load=load,
+    load=_load,
     filters=("problem", "period"),
 )
 """The period is that of the lines by day; the figures are of 28 days."""

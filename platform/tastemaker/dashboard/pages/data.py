@@ -25,7 +25,7 @@ PATH = "/data"
 MOST_CHANGES = 100
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return freshness, gate results, quarantine, days, jobs, and changes of what data depends on."""
     gate, days, states = _gate(reader), _days(reader, filters), jobs(reader)
     fresh = freshness(reader, gate, states)
@@ -229,6 +229,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Data",
     question="Is the data complete, new and sound, and did the jobs run?",
-    load=load,
+    load=_load,
     filters=("period",),
 )

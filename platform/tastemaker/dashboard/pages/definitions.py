@@ -35,7 +35,7 @@ _HOW_TO_READ = (
 )
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return an entry per metric of the platform, and the list of foreign ones."""
     foreign = [name for name in names_of(reader, "metric", filters) if name not in DEFINITIONS]
     are = "is" if len(foreign) == 1 else "are"
@@ -93,5 +93,5 @@ PAGE = DashboardPage(
     path="/definitions",
     title="Definitions",
     question="What does each figure mean?",
-    load=load,
+    load=_load,
 )

@@ -36,7 +36,7 @@ STATES = ("changed", "as usual", "not evaluated")
 NONE_YET = "No drift report has been made yet: the asset drift_report makes one each night."
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the newest report's columns, their distances over time, and the list of reports."""
     newest = stored_reports.newest(reader, "drift", filters)
     statement = stored_reports.selected("drift", filters)
@@ -151,6 +151,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Drift",
     question="Did something change in who comes, what is asked for, what is shown and what users choose?",
-    load=load,
+    load=_load,
     filters=("model", "version", "period"),
 )

@@ -27,7 +27,7 @@ BY_DAY = (*PLAIN, EVENTS)
 BY_POSITION = "ctr_by_position"
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the figures of the period, and charts by day, of the versions with most users."""
     count, chosen = shown_figures(reader, PLAIN, (EVENTS, BY_POSITION), filters)
     names = (*columns(filters), "slice")
@@ -113,7 +113,7 @@ PAGE = DashboardPage(
     path="/engagement",
     title="Engagement",
     question="Do people use what they are shown?",
-    load=load,
+    load=_load,
     filters=("model", "version", "experiment", "variant", "problem", "period"),
 )
 """Experiment and variant: then the page shows variants instead of versions."""

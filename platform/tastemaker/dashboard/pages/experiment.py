@@ -18,7 +18,7 @@ LIVE = ("running", "holding")
 """States in which a new look is expected every day."""
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return an experiment's result; its effects only where the units are divided as planned."""
     result = read_result(reader.engine, filters.path["name"], reader.now)
     return PageContent(
@@ -61,7 +61,7 @@ PAGE = DashboardPage(
     path=f"{actions.PATH}/{{name}}",
     title="Experiment",
     question="Which variant is better, and can that be believed?",
-    load=load,
+    load=_load,
     actions=actions.ACTIONS,
     in_navigation=False,
 )

@@ -26,7 +26,7 @@ _WORDS = {
 NOTHING = "There are no experiments, and no request was logged with an experiment and a variant."
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of experiments, and the figures of those that exist as labels in the log only."""
     known = read_listings(reader.engine, reader.now)
     others = labelled(reader, filters, {one.experiment.name for one in known})
@@ -92,6 +92,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Experiments",
     question="Which experiments are there, and what did they find?",
-    load=load,
+    load=_load,
     filters=("experiment", "problem", "period"),
 )

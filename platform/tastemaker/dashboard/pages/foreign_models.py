@@ -46,7 +46,7 @@ WITH_USERS = ("impressions", "feedback")
 _KEY = ("source", "model", "version", "experiment", "variant", "slice", "metric")
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return the models, their rows by day, what was refused, and their newest figures."""
     now = reader.now
     with reader.engine.connect() as connection:
@@ -285,6 +285,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Foreign models",
     question="Do all models report?",
-    load=load,
+    load=_load,
     filters=("model", "period"),
 )

@@ -29,7 +29,7 @@ from tastemaker.watch.records import IncidentRecord
 MOST_HOURS = interventions.MOST_SILENCE.total_seconds() / 3_600
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return an incident's facts, history and forms."""
     record = records.incident(reader.engine, row_number(filters.path["number"]))
     return PageContent(
@@ -142,7 +142,7 @@ PAGE = DashboardPage(
     path=f"{alerts.PATH}/{{number:int}}",
     title="Alert",
     question="What happened, and what is to be done?",
-    load=load,
+    load=_load,
     actions=ACTIONS,
     in_navigation=False,
 )

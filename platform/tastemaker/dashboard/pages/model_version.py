@@ -34,7 +34,7 @@ METRICS = tuple(one.name for one in (*ENGAGEMENT, *CATALOGUE) if not one.slice)
 DRAWN = ("ctr_list", "ctr_impression", "reward_per_request", "model_answer_share")
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the figures, charts and history of a version. Raises UnknownNameError for an unknown one."""
     version = filters.path["version"]
     registered = reader.rows(select(versions).where(versions.c.id == version))
@@ -163,7 +163,7 @@ PAGE = DashboardPage(
     path="/models/{version:path}",
     title="Version",
     question="How does this version do?",
-    load=load,
+    load=_load,
     filters=("period",),
     in_navigation=False,
 )

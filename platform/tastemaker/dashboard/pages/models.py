@@ -40,7 +40,7 @@ METRICS = ONLINE | CATALOGUE
 BY_VERSION = ("model", "version")
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the table of versions, and charts of those with most users."""
     users = measured.versions_by_users(reader, tuple(METRICS), filters)
     keys = shown_rows(list(users), filters)
@@ -169,6 +169,6 @@ PAGE = DashboardPage(
     path="/models",
     title="Models",
     question="How does each model and version do?",
-    load=load,
+    load=_load,
     filters=("model", "version", "period"),
 )

@@ -24,7 +24,7 @@ NO_VERDICT = (
 )
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return a report, and one of its documents if the address names one."""
     row = stored_reports.report(reader, filters.path["number"])
     names = documents(reader.settings.reports, row.path)
@@ -70,6 +70,6 @@ PAGE = DashboardPage(
     path=f"{PATH}/{{number:int}}",
     title="Report",
     question="What did this report find?",
-    load=load,
+    load=_load,
     in_navigation=False,
 )

@@ -13,7 +13,7 @@ from tastemaker.dashboard.viewer import Viewer
 from tastemaker.errors import TastemakerError
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of reports."""
     kind = filters.query.get("kind", "")
     if kind not in ("", *TITLES):
@@ -44,6 +44,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Reports",
     question="Which reports are there?",
-    load=load,
+    load=_load,
     in_navigation=False,
 )

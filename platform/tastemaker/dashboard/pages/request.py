@@ -18,7 +18,7 @@ from tastemaker.log_search.description import DescribedAnswer, describe
 from tastemaker.serving.inference.explain import WHY
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return all that is known about a request; the look at it is audited as a search for its id."""
     request_id = filters.path["request_id"]
     requests.find(reader, f"id:{json.dumps(request_id)}", viewer)
@@ -160,7 +160,7 @@ PAGE = DashboardPage(
     path=f"{requests.PATH}/{{request_id}}",
     title="Request",
     question="What was answered, why, and what became of it?",
-    load=load,
+    load=_load,
     in_navigation=False,
     needs_user_ids=True,
     keeps=False,

@@ -30,7 +30,7 @@ LONGEST_QUERY = 1_000
 ITEMS_SHOWN = 3
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return the form, and the newest requests that match its query; the search is audited."""
     text = filters.query.get("q", "").strip()
     query = FormField("q", "Query", "search", text, hint="such as stage!=model since:2h; fields are below")
@@ -151,7 +151,7 @@ PAGE = DashboardPage(
     path=PATH,
     title="Requests",
     question="What was asked, and what was answered?",
-    load=load,
+    load=_load,
     needs_user_ids=True,
     keeps=False,
 )

@@ -33,7 +33,7 @@ NOT_CAUSAL = (
 )
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the newest cohorts' figures, the table of cohorts, and curves by first version."""
     cohorts = reader.rows(_cohorts(reader, filters, (WEEKLY, *FIGURES)))
     shop = largest_shop(cohorts)
@@ -115,6 +115,6 @@ PAGE = DashboardPage(
     path="/retention",
     title="Retention",
     question="Do people come back?",
-    load=load,
+    load=_load,
     filters=("model", "version", "experiment", "variant", "problem"),
 )

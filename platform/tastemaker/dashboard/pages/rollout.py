@@ -18,7 +18,7 @@ from tastemaker.dashboard.viewer import Viewer
 from tastemaker.rollouts.store import read_rollout
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return a rollout's facts, steps and commands. Raises TastemakerError if there is none."""
     [found] = with_changes(reader, [read_rollout(reader.engine, row_number(filters.path["number"]))])
     return PageContent(
@@ -121,6 +121,6 @@ PAGE = DashboardPage(
     path=f"{listing.PATH}/{{number:int}}",
     title="Rollout",
     question="Where is this version, and what does it wait for?",
-    load=load,
+    load=_load,
     in_navigation=False,
 )

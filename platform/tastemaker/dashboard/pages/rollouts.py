@@ -17,7 +17,7 @@ MOST = 200
 """The newest are listed."""
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of rollouts, the newest first."""
     found = with_changes(reader, list_rollouts(reader.engine, filters.problem or None, MOST))
     return PageContent(answer=_answer(found), as_of=None, blocks=[_table(found)])
@@ -70,6 +70,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Rollouts",
     question="Which versions are on their way into production?",
-    load=load,
+    load=_load,
     filters=("problem",),
 )

@@ -34,7 +34,7 @@ LIVE = timedelta(minutes=2)
 BY_VERSION = ("model", "version")
 
 
-def load(reader: DashboardReader, _filters: PageFilters, _viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, _filters: PageFilters, _viewer: Viewer) -> PageContent:
     """Return a sentence and figures for each version in service, and the state of alerts, data and jobs."""
     champions = in_service.champions(reader)
     busy = [(row.model, row.version) for row in in_service.answering(reader)]
@@ -189,4 +189,4 @@ def _charts(
     )
 
 
-PAGE = DashboardPage(path="/today", title="Today", question="Does the recommender work today?", load=load)
+PAGE = DashboardPage(path="/today", title="Today", question="Does the recommender work today?", load=_load)

@@ -19,7 +19,7 @@ MOST = 100
 """The newest trainings are listed."""
 
 
-def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the status of each model, and the newest trainings."""
     statuses = read_statuses(reader.engine, filters.problem or None)
     history = read_history(reader.engine, filters.problem or None, MOST)
@@ -110,6 +110,6 @@ PAGE = DashboardPage(
     path=PATH,
     title="Training",
     question="When was each model trained, why, at what cost, and when is it trained next?",
-    load=load,
+    load=_load,
     filters=("problem",),
 )

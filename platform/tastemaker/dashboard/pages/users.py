@@ -23,7 +23,7 @@ _COMMANDS = Notes(
 )
 
 
-def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return the users with their rights and sessions, and the newest searches."""
     found = list_users(reader.engine)
     ends = dashboard_sessions.c.ends_at > reader.now
@@ -92,6 +92,6 @@ PAGE = DashboardPage(
     path="/users",
     title="Users",
     question="Who may see the dashboard, and what did they search for?",
-    load=load,
+    load=_load,
     role=Role.ADMIN,
 )
