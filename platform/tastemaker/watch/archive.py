@@ -62,7 +62,13 @@ class Archive:
         self._far: dict[tuple[str, int], Block] = {}
 
     def add(self, address: str, samples: Iterable[StoredSample]) -> None:
-        """Add the samples of a target."""
+        """Add the samples of a target to the hours in memory, which `write` then stores.
+
+        Args:
+            address: The target's address.
+            samples: Metric, labels, time in seconds since 1970 UTC and value; None ends a series. Those of a
+                series come in the order of time.
+        """
         with self._lock:
             for name, labels, at, value in samples:
                 hour = address, int(at // HOUR)
@@ -94,7 +100,15 @@ class Archive:
             self._merged = {key for key in self._merged if key[1] >= newest}
 
     def load(self, address: str, since: float) -> Iterator[tuple[tuple[str, Labels], Samples]]:
-        """Yield metric, labels and samples of a target in the database, block by block, the oldest first."""
+        """Read the stored samples of a target, block by block, the oldest hour first.
+
+        Args:
+            address: The target's address.
+            since: Seconds since 1970 UTC. Blocks are whole hours: samples of up to an hour before come, too.
+
+        Yields:
+            (metric, labels) and its samples in one hour, in the order of time. A series comes once per hour.
+        """
         with self._engine.connect() as connection:
             rows = connection.execute(
                 select(watch_samples.c.block)
@@ -127,7 +141,17 @@ class Archive:
         self._far = found
 
     def far(self, address: str, ages: Iterable[tuple[float, float]], now: float) -> Block:
-        """Return the samples of a target that lie so far back and have been read."""
+        """Return the samples of a target in given ranges, among those that `read_far` has read.
+
+        Args:
+            address: The target's address.
+            ages: From and to, in seconds before now, as in `read_far`.
+            now: Seconds since 1970 UTC.
+
+        Returns:
+            New lists of samples in the order of time, by metric and labels; none is empty. The WRITE_SECONDS
+            after a range belong to it.
+        """
         found: Block = {}
         ranges = [(now - oldest, now - newest + WRITE_SECONDS) for newest, oldest in ages]
         for (one, _), block in sorted(self._far.items(), key=lambda item: item[0]):

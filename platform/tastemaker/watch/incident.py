@@ -129,7 +129,12 @@ class Changes:
 
 @dataclass(frozen=True)
 class Silence:
-    """Alerts that are not notified for a while."""
+    """A time in which matching alerts are not notified: until it ends, no trigger and no reminder is sent.
+
+    Incidents open and end as usual meanwhile, and one that was notified before still gets its resolve. An
+    alert that fires still when the silence ends is notified then; a failed run that was found meanwhile is
+    not.
+    """
 
     id: int
     matchers: Mapping[str, str]

@@ -64,17 +64,20 @@ def _open_row(connection: Connection, number: int) -> Row[Any]:
 
 
 def silence(engine: Engine, matchers: Mapping[str, str], *, seconds: float, by: str, reason: str) -> Silence:
-    """Silence alerts for a time.
+    """Silence alerts for a time: they are not notified until it ends.
 
     Args:
         engine: The metadata database.
         matchers: Label -> value, and `rule` -> name of the rule. All must match.
-        seconds: For how long.
+        seconds: For how long, from now.
         by: Who silences them.
-        reason: Why.
+        reason: Why; people read it.
+
+    Returns:
+        The silence as stored, with its number as `id`.
 
     Raises:
-        TastemakerError: If it would silence everything, or without an end within seven days.
+        TastemakerError: If it would silence everything, has no reason, or does not end within seven days.
     """
     if not matchers:
         raise TastemakerError(
@@ -101,7 +104,15 @@ def silence(engine: Engine, matchers: Mapping[str, str], *, seconds: float, by: 
 
 
 def end_silence(engine: Engine, number: int) -> None:
-    """End a silence now. Raises TastemakerError if there is no such silence, or it has ended."""
+    """End a silence now.
+
+    Args:
+        engine: The metadata database.
+        number: The silence's number.
+
+    Raises:
+        TastemakerError: If there is no such silence, or it has ended.
+    """
     with engine.begin() as connection:
         now = database_now(connection)
         ends_at = connection.execute(

@@ -47,15 +47,18 @@ class Claim:
 
 
 def claim(engine: Engine, channel: str, seconds: float) -> Claim | None:
-    """Claim the oldest message to a channel that is due; None if there is none.
+    """Claim the oldest message to a channel that is due.
 
     Messages about an incident whose trigger was never sent are finished as skipped, and so are reminders of
-    incidents that are over.
+    incidents that are over or acknowledged.
 
     Args:
         engine: The metadata database.
         channel: The channel's name.
         seconds: For how long no other process may send it.
+
+    Returns:
+        The message; None if none is due, or each that is due waits for an earlier one of its alert.
     """
     earlier = alert_outbox.alias()
     is_first = ~(
@@ -110,7 +113,13 @@ def claim(engine: Engine, channel: str, seconds: float) -> Claim | None:
 
 
 def keep_payload(engine: Engine, claimed: Claim, payload: Mapping[str, Any]) -> None:
-    """Store the message, so that every attempt sends the same."""
+    """Store the text of a message before its first attempt, so that every attempt sends the same.
+
+    Args:
+        engine: The metadata database.
+        claimed: The message, which `claim` returned.
+        payload: The notification as JSON; later claims of the message have it as `payload`.
+    """
     with engine.begin() as connection:
         connection.execute(_at(claimed.id).values(payload=dict(payload)))
 
@@ -151,7 +160,15 @@ def finish(engine: Engine, claimed: Claim, delivery: Delivery, channels: tuple[s
 
 
 def oldest_seconds(engine: Engine, channels: tuple[str, ...]) -> dict[str, float]:
-    """Return for each channel the age of its oldest message that waits; 0 if none does."""
+    """Return the age of the oldest message of each channel that is not finished.
+
+    Args:
+        engine: The metadata database.
+        channels: The names of channels.
+
+    Returns:
+        Seconds since the event of that message, by channel; 0 where no message waits.
+    """
     found = dict.fromkeys(channels, 0.0)
     waiting = select(alert_outbox.c.created_at).where(alert_outbox.c.finished_at.is_(None))
     with engine.connect() as connection:

@@ -87,7 +87,12 @@ def form(record: IncidentRecord, action: str, query: str) -> str:
 
 
 def done(record: IncidentRecord, what: str) -> str:
-    """Return the page that says what was done."""
+    """Return the page that says what was done.
+
+    Args:
+        record: The incident as it was before.
+        what: What was done, as a sentence in plain text.
+    """
     back = Markup('<p><a href="/alerts/{}">Incident {}</a></p>').format(record.number, record.number)
     return _rendered(f"Incident {record.number}", f"{what}\n{record.summary}", record.rule, back)
 

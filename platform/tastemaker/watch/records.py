@@ -109,7 +109,15 @@ def incidents(
 
 
 def incident(engine: Engine, number: int) -> IncidentRecord:
-    """Return an incident by its number. Raises TastemakerError if there is none."""
+    """Return an incident by its number, whether it is open or over.
+
+    Args:
+        engine: The metadata database.
+        number: The number that messages and pages show.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
     with engine.connect() as connection:
         row = connection.execute(select(alert_incidents).where(alert_incidents.c.id == number)).one_or_none()
     if row is None:
@@ -118,14 +126,24 @@ def incident(engine: Engine, number: int) -> IncidentRecord:
 
 
 def newest_value(engine: Engine, key: str) -> float | None:
-    """Return the newest value of an alert that is not ok; None if it is not known."""
+    """Return the newest value of an alert that is not ok; None if the alert is ok, or has no value.
+
+    Args:
+        engine: The metadata database.
+        key: The alert's identity, which its incident has, too.
+    """
     with engine.connect() as connection:
         found = connection.execute(select(alert_states.c.value).where(alert_states.c.key == key))
         return found.scalar_one_or_none()
 
 
 def related(engine: Engine, number: int) -> list[str]:
-    """Return the notes of an incident, the newest first."""
+    """Return the texts of an incident's notes, the newest first.
+
+    Args:
+        engine: The metadata database.
+        number: The incident's number.
+    """
     with engine.connect() as connection:
         found = connection.execute(
             select(alert_notes.c.text)
@@ -136,7 +154,12 @@ def related(engine: Engine, number: int) -> list[str]:
 
 
 def history(engine: Engine, record: IncidentRecord) -> list[HistoryLine]:
-    """Return what happened in an incident, the earliest first: notes, messages and people."""
+    """Return what happened in an incident, the earliest first: notes, messages and people.
+
+    Args:
+        engine: The metadata database, which has its notes and messages.
+        record: The incident; its own times are lines, too.
+    """
     with engine.connect() as connection:
         notes = connection.execute(
             select(alert_notes).where(alert_notes.c.incident_id == record.number)
@@ -176,7 +199,12 @@ def notification_seconds(engine: Engine, *, days: float) -> list[float]:
 
 
 def silences(engine: Engine, *, only_active: bool = True) -> list[SilenceRecord]:
-    """Return silences, the newest first."""
+    """Return at most 1,000 silences, the newest first.
+
+    Args:
+        engine: The metadata database.
+        only_active: Whether those that have ended are left out.
+    """
     with engine.connect() as connection:
         now = database_now(connection)
         query = select(alert_silences).order_by(alert_silences.c.id.desc()).limit(1_000)

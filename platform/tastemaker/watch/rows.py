@@ -63,7 +63,13 @@ def enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]
 
 
 def number_of(connection: Connection, uid: str, numbers: Mapping[str, int]) -> int | None:
-    """Return the number of an incident; None if it was never written."""
+    """Return the number of an incident; None if it was never written.
+
+    Args:
+        connection: To the metadata database, in the transaction that may have written the incident.
+        uid: The incident's identity.
+        numbers: Identity -> number of incidents that are known, which saves a read.
+    """
     if uid in numbers:
         return numbers[uid]
     found = connection.execute(select(alert_incidents.c.id).where(alert_incidents.c.uid == uid))

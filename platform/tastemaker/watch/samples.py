@@ -45,7 +45,14 @@ class StoredSeries:
     """Time of the newest sample that was handed to the database."""
 
     def append(self, at: float, value: float | None) -> bool:
-        """Add a sample, and return whether it is one of those that the database keeps."""
+        """Add a sample, and return whether it is one of those that the database keeps.
+
+        The database keeps the first sample of each span of `kept.spacing_seconds`, and the end of a series.
+
+        Args:
+            at: Seconds since 1970 UTC, later than that of the sample before.
+            value: None if the page lacks the series: it ends, and further ends are not added.
+        """
         if value is None and (not self.values or self.values[-1] is None):
             return False
         self.times.append(at)
@@ -175,7 +182,15 @@ class TargetSamples:
             yield one.name, Series(one.labels, one.times, one.values)
 
     def stored_series(self, name: str, labels: Labels) -> StoredSeries | None:
-        """Return the series that a sample of the database belongs to; None if no rule reads it."""
+        """Return the series that a sample of the database belongs to, which is added if it is new.
+
+        Args:
+            name: Name of the metric.
+            labels: All labels, also the target's `job` and `instance`.
+
+        Returns:
+            The series in memory, to which the caller adds samples; None if no rule reads it that far back.
+        """
         kept = self._kept.get(name)
         if kept is None or not kept.stored_seconds or not _is_selected(kept, labels):
             return None
@@ -272,7 +287,12 @@ class AllSamples:
         self._is_changed = True
 
     def of(self, address: str, target: ScrapeTarget) -> TargetSamples:
-        """Return the samples of a target, which is added if it is new."""
+        """Return the samples of a target, which is added if it is new.
+
+        Args:
+            address: Where the target's metrics are read.
+            target: Its job and instance. If they have changed, the samples so far are dropped.
+        """
         found = self._targets.get(address)
         if found is None or found.target != target:
             self._targets[address] = found = TargetSamples(target, self._kept)

@@ -65,7 +65,12 @@ class WatchMetrics:
             self.firing.labels(severity).set(0)
 
     def count(self, channel: str, outcome: str) -> None:
-        """Count an attempt to send a message."""
+        """Count an attempt to send a message.
+
+        Args:
+            channel: The channel's name.
+            outcome: What came of it: one of OUTCOMES.
+        """
         self._notifications.labels(channel, outcome).inc()
 
     def page(self) -> str:
