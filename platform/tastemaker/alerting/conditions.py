@@ -102,12 +102,22 @@ def above(
 
 
 def at_least(signal: Expression, minimum: float) -> Expression:
-    """Return the guard that a signal has a minimum."""
+    """Return the guard that a signal has a minimum.
+
+    Args:
+        signal: What is measured, such as the number of requests in a window.
+        minimum: The least value, itself included, in the unit of the signal.
+    """
     return Compare(signal, ">=", minimum)
 
 
 def same(condition: Expression, words: str) -> Condition:
-    """Return a condition that resolves as soon as it is false."""
+    """Return a condition that resolves as soon as it is false.
+
+    Args:
+        condition: Has a value per alert while it is true.
+        words: The condition in words, for the runbook and the message.
+    """
     return Condition(condition, condition, words)
 
 

@@ -60,7 +60,12 @@ class Expression(ABC):
 
 
 def extreme(how: Literal["max", "min"], values: Iterable[float]) -> float:
-    """Return the largest or smallest value that is a number; NaN if none is."""
+    """Return the largest or smallest value that is a number; NaN if none is.
+
+    Args:
+        how: Which of them.
+        values: Any number of values, with NaN among them.
+    """
     numbers = [value for value in values if not math.isnan(value)]
     if not numbers:
         return math.nan

@@ -352,7 +352,12 @@ class Or(_Pair):
 
 
 def all_of(first: Expression, *more: Expression) -> Expression:
-    """Return the conjunction; its values are those of the first expression."""
+    """Return the conjunction of expressions.
+
+    Args:
+        first: The expression whose values it has.
+        more: Expressions that must have a value for the same labels, else the value of `first` is left out.
+    """
     for one in more:
         first = And(first, one)
     return first

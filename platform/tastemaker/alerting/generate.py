@@ -47,7 +47,12 @@ def files(rules: Sequence[Rule], runbooks: str) -> Mapping[Path, str]:
 
 
 def write(folder: Path, contents: Mapping[Path, str]) -> list[Path]:
-    """Write the files below a folder, and return the paths of those that changed."""
+    """Write the files that differ from what is there, and return their paths below the folder.
+
+    Args:
+        folder: The root of the repository, or another folder; folders below it are made.
+        contents: Path below the folder -> content, from `files`.
+    """
     changed = []
     for path, text in contents.items():
         target = folder / path

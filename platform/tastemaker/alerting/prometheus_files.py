@@ -20,10 +20,14 @@ FORMATS: dict[Unit, str] = {
 
 
 def prometheus_rules(rules: Sequence[Rule], runbooks: str) -> dict[str, Any]:
-    """Return the rule file: one group per interval of evaluation.
+    """Return the content of a rule file: one group per interval of evaluation, the shortest first.
 
     Prometheus knows no second threshold. There an alert resolves when its condition has been false for
     `keep_firing_for`; the lower threshold is for evaluators that keep state.
+
+    Args:
+        rules: The rules of the file.
+        runbooks: Folder or URL of the runbooks, to which alerts link.
     """
     ordered = sorted(rules, key=lambda rule: rule.evaluate_every_seconds)
     groups = groupby(ordered, key=lambda rule: rule.evaluate_every_seconds)
@@ -45,7 +49,12 @@ def rule_labels(rule: Rule) -> dict[str, str]:
 
 
 def alert_annotations(rule: Rule, runbooks: str) -> dict[str, str]:
-    """Return the annotations of a rule's alerts, as templates."""
+    """Return the annotations of a rule's alerts, as Prometheus' templates: a summary and the runbook.
+
+    Args:
+        rule: The rule; its summary's {value} and labels become expressions of the templates.
+        runbooks: Folder or URL of the runbooks.
+    """
     summary = re.sub(
         r"{(\w+)}",
         lambda found: FORMATS[rule.unit] if found[1] == "value" else f"{{{{ $labels.{found[1]} }}}}",

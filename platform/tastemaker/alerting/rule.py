@@ -106,6 +106,10 @@ def alert_name(rule: str) -> str:
 def written(value: float, unit: Unit) -> str:
     """Return a value as Prometheus' templates write it.
 
+    Args:
+        value: A share from 0 to 1, a duration in seconds, or a number.
+        unit: Which of them it is; `none` is written like a count.
+
     >>> written(0.0512, "share"), written(5405.5, "duration"), written(12.3, "duration")
     ('5.12%', '1h 30m 5s', '12.3s')
     >>> written(0.0512, "duration")

@@ -16,7 +16,12 @@ SOURCE = "<!-- Written by `tastemaker alerts rules`, from platform/tastemaker/al
 
 
 def runbook(rule: Rule, rules: Sequence[Rule]) -> str:
-    """Return the page of a rule, Markdown."""
+    """Return the page of a rule, Markdown.
+
+    Args:
+        rule: The rule.
+        rules: All rules that have pages: only those that inhibit the rule and are among them are named.
+    """
     names = {one.name for one in rules}
     since = f" It must hold for {duration(rule.for_seconds)}." if rule.for_seconds else ""
     until = (

@@ -139,6 +139,10 @@ def metric(name: str, *matchers: Matcher, **equal: str) -> Selector:
 def one_of(label: str, values: Iterable[str]) -> Matcher:
     """Return the condition that a label has one of these values.
 
+    Args:
+        label: The label's name.
+        values: The values as plain text, at least one.
+
     >>> one_of("status", ["429", "503"]).promql()
     'status=~"429|503"'
     """

@@ -12,7 +12,12 @@ LINE_WIDTH = 100_000
 
 
 def yaml_text(document: Any, *comments: str) -> str:
-    """Return a document as YAML, below comment lines."""
+    """Return a document as YAML, below comment lines.
+
+    Args:
+        document: Mappings, sequences and plain values; mappings keep their order.
+        comments: Lines of the comment without the number sign; none gives no comment.
+    """
     yaml, text = YAML(), StringIO()
     yaml.width = LINE_WIDTH
     yaml.indent(mapping=2, sequence=4, offset=2)

@@ -58,10 +58,13 @@ def deliver(
     """Send a digest to the channels that do not have it.
 
     Args:
-        engine: The metadata database.
+        engine: The metadata database, in which each attempt is noted.
         digest: The digest.
         channels: Name -> channel.
-        environment: The environment, such as production.
+        environment: The environment, such as production, which is part of the message's identity.
+
+    Returns:
+        What became of it per channel, in the order of `channels`.
     """
     message = bulletin(digest, environment)
     done = []

@@ -35,7 +35,12 @@ class WeekEvents(NamedTuple):
 
 
 def alerts(engine: Engine, week: ShopWeek) -> WeekEvents:
-    """Return the incidents that began in a week."""
+    """Return the incidents that began in a week, those that are still open for attention.
+
+    Args:
+        engine: The metadata database.
+        week: The week.
+    """
     rows = _rows(engine, _within(select(alert_incidents), alert_incidents.c.opened_at, week))
     if not rows:
         return WeekEvents(DigestSection("Alerts", [DigestText("No alert fired.")]), ())
@@ -50,7 +55,12 @@ def alerts(engine: Engine, week: ShopWeek) -> WeekEvents:
 
 
 def data_trouble(engine: Engine, week: ShopWeek) -> WeekEvents:
-    """Return refused batches, quarantined rows and failed runs of a week."""
+    """Return refused batches, quarantined rows and failed runs of a week; the first and last for attention.
+
+    Args:
+        engine: The metadata database.
+        week: The week in which a batch was checked or a run ended.
+    """
     checks = _rows(engine, _within(select(gate_results), gate_results.c.checked_at, week))
     runs = _rows(engine, _within(select(job_runs), job_runs.c.ended_at, week))
     refused = Counter(row.source for row in checks if not row.passed)

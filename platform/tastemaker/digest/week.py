@@ -23,7 +23,12 @@ class ShopWeek:
 
     @classmethod
     def last(cls, timezone: ZoneInfo, now: datetime) -> Self:
-        """Return the last week that is over."""
+        """Return the last week that is over.
+
+        Args:
+            timezone: The shop's time zone, in which days begin.
+            now: The current time, aware, in any time zone.
+        """
         today = now.astimezone(timezone).date()
         return cls(today - timedelta(days=today.weekday() + DAYS), timezone)
 

@@ -43,14 +43,17 @@ class DataQualityReport:
 def data_quality_report(
     lake: Lake, engine: Engine, folder: Path, problem: str, *, now: datetime | None = None
 ) -> DataQualityReport | None:
-    """Write the report on the newest ingested days; None without any.
+    """Write the report on the newest ingested days.
 
     Args:
         lake: The lake with the landed rows.
-        engine: The metadata database.
-        folder: The folder of all reports.
+        engine: The metadata database, which gets the summary.
+        folder: The folder of all reports, which gets the pages.
         problem: The problem's name.
-        now: The time of the report.
+        now: The time of the report; None: the current time.
+
+    Returns:
+        The report; None if no day has landed rows.
     """
     now = now or datetime.now(UTC)
     days = [day for day in lake.days(TABLE) if day != UNDATED][-(NEWEST_DAYS + EARLIER_DAYS) :]

@@ -78,7 +78,11 @@ def record(engine: Engine, kind: Kind, name: str, state: State) -> tuple[str, ..
 
 
 def differences(before: State, after: State) -> tuple[str, ...]:
-    """Return what changed from one state to another, in words, by property.
+    """Return what changed from one state to another, in words, in the order of the properties' names.
+
+    Args:
+        before: The older state.
+        after: The newer state.
 
     >>> differences({"numpy": "2.2", "feast": "0.5"}, {"numpy": "2.3", "onnx": "1.19"})
     ('feast 0.5 is gone', 'numpy is 2.3, was 2.2', 'onnx 1.19 is new')

@@ -75,13 +75,16 @@ def drift_report(
 
     Args:
         lake: The lake with the events and the request log.
-        engine: The metadata database.
-        folder: The folder of all reports.
+        engine: The metadata database, which gets the summary.
+        folder: The folder of all reports, which gets the pages.
         version: The version.
-        reference: The version's reference.
+        reference: The rows that its traffic is compared with.
         user_columns: The shop's own columns of users that are compared.
         min_requests: A window of fewer requests is not compared.
-        now: The time of the report: its day is not complete.
+        now: The time of the report: its day is not complete. None: the current time.
+
+    Returns:
+        The report, also where too few requests were answered for a comparison: its summary then says so.
     """
     now = now or datetime.now(UTC)
     current = current_traffic(

@@ -121,6 +121,14 @@ def compare_columns(reference: DriftReference, current: CurrentTraffic) -> list[
 
     The hour of the day is compared over whole weeks alone: of both sides, or not at all. Scores are compared
     with those of the version's first seven days.
+
+    Args:
+        reference: The rows of the version's reference.
+        current: The newest traffic of the version; sides with too few rows are absent.
+
+    Returns:
+        The comparisons in the order of SIDES and of the reference's columns, then that of scores and that of
+        hours. Together they raise an alarm with probability FALSE_ALARM_RATE if nothing changed.
     """
     tables: list[tuple[Side, str, pa.Table, pa.Table]] = []
     for side in SIDES:

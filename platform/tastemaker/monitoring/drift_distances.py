@@ -59,10 +59,14 @@ class ColumnCounts:
         """Count numbers; NaN and infinity count as missing.
 
         Args:
-            reference: float64[n]
-            reference_days: int64[n], the day of each row.
-            current: float64[m]
-            current_days: int64[m]
+            reference: float64[n], the column in the reference.
+            reference_days: int64[n], the day of each row as a number that grows with time.
+            current: float64[m], the column in the current rows.
+            current_days: int64[m], the day of each of them.
+
+        Returns:
+            The counts by day, without days that have no row. A number counts at the nearest value that is
+            kept.
         """
         found = np.concatenate([reference, current])
         found = found[np.isfinite(found)]
@@ -86,7 +90,17 @@ class ColumnCounts:
         current: Sequence[str | None],
         current_days: Counts,
     ) -> ColumnCounts:
-        """Count labels; None counts as missing. The arguments are those of `of_numbers`."""
+        """Count labels; None counts as missing.
+
+        Args:
+            reference: The column in the reference, n labels.
+            reference_days: int64[n], the day of each row as a number that grows with time.
+            current: The column in the current rows, m labels.
+            current_days: int64[m], the day of each of them.
+
+        Returns:
+            The counts by day, with the labels in alphabetical order. Days without rows are left out.
+        """
         labels = tuple(sorted({one for side in (reference, current) for one in side if one is not None}))
         code: dict[str | None, int] = {label: at for at, label in enumerate(labels)} | {None: len(labels)}
         codes = [np.array([code[one] for one in side], np.int64) for side in (reference, current)]
@@ -131,7 +145,16 @@ class ColumnCounts:
         return float(np.average(self.values, weights=counts[:-1]))
 
     def quantiles(self, counts: Counts, shares: Sequence[float]) -> list[float] | None:
-        """Return quantiles of numbers, given their counts; None if all are missing."""
+        """Return quantiles of numbers, given their counts.
+
+        Args:
+            counts: int64[p + 1], the number of rows of each value; the last one counts missing values.
+            shares: Shares from 0 to 1.
+
+        Returns:
+            For each share the smallest value that so large a share of the known values does not exceed; None
+            for labels, or if all values are missing.
+        """
         if self.values is None or not counts[:-1].sum():
             return None
         below = np.cumsum(counts[:-1]) / counts[:-1].sum()
@@ -166,6 +189,9 @@ def compare(counts: ColumnCounts, level: float, *, seed: int = 0) -> ColumnDrift
         level: The chance of an alarm although nothing changed: FALSE_ALARM_RATE / number of columns
             (Bonferroni's correction).
         seed: Of the samples of windows with more rows than the current one.
+
+    Returns:
+        The distance and whether it is an alarm; there is no threshold, so no alarm, with a short reference.
     """
     current, reference = counts.current.sum(0), counts.reference.sum(0)
     days = max(1, len(counts.current))

@@ -108,6 +108,10 @@ def prepare(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
 
     Days without any event or request do not count, as if no time had passed: data may end long before the
     service starts.
+
+    Args:
+        connection: The lake. It gets temporary tables, which replace those of an earlier call.
+        days: The days whose rows will be read, at least one, in any order.
     """
     connection.execute(_CALENDAR)
     known = "SELECT day FROM calendar WHERE day <= ? ORDER BY day DESC LIMIT ?"
@@ -120,7 +124,14 @@ def prepare(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
 def choose_requests(
     connection: DuckDBPyConnection, days: Sequence[date], *, model: str = "", version: str = ""
 ) -> None:
-    """Create `requests_of_interest`: those on some days that a model, or one version, answered."""
+    """Create `requests_of_interest`: those on some days that a model, or one version, answered.
+
+    Args:
+        connection: The lake. It gets a temporary table, which replaces that of an earlier call.
+        days: The days, UTC; none gives a table without rows.
+        model: Name of a model, whose requests of all versions are chosen; empty: of none.
+        version: Id of a version; empty: of none.
+    """
     connection.execute(_OF_INTEREST, {"days": list(days), "model": model, "version": version})
 
 
@@ -149,7 +160,15 @@ def users_of_requests(connection: DuckDBPyConnection, own: Sequence[str]) -> pa.
 
 
 def events_of(connection: DuckDBPyConnection, days: Sequence[date]) -> pa.Table:
-    """Return a sample of the events of some days: `day`, `user_id`, `item_id`, `occurred_at`."""
+    """Return a sample of the events of some days, the same each time.
+
+    Args:
+        connection: The lake.
+        days: The days, UTC.
+
+    Returns:
+        `day`, `user_id`, `item_id` and `occurred_at` of at most `ROWS_PER_DAY["choices"]` events a day.
+    """
     sample = _SAMPLE.format(key="event_id", most=ROWS_PER_DAY["choices"])
     rows = (
         "SELECT occurred_at::DATE AS day, user_id, item_id, occurred_at FROM events "  # noqa: S608 - constants
@@ -159,7 +178,18 @@ def events_of(connection: DuckDBPyConnection, days: Sequence[date]) -> pa.Table:
 
 
 def described_users(connection: DuckDBPyConnection, rows: pa.Table, own: Sequence[str]) -> pa.Table:
-    """Return rows of `users` for rows with `day`, `user_id` and `occurred_at`."""
+    """Return rows of `users` for visits: what is known of each user at that time.
+
+    Args:
+        connection: The lake, prepared for the days of the visits.
+        rows: `day`, `user_id` and `occurred_at` of each visit.
+        own: The shop's own columns of users that are compared.
+
+    Returns:
+        `day`, `user_recency_days` (null if the user did not come within LOOK_BACK_DAYS), `user_returning`,
+        `user_country`, `hour_of_day` (UTC), and `user_NAME` for each own column: one row per visit, in no
+        particular order.
+    """
     names = [f"user_own_{number}" for number in range(len(own))]
     columns = "".join(f", people.own[$own_{number}] AS {name}" for number, name in enumerate(names))
     params = {f"own_{number}": column for number, column in enumerate(own)}
@@ -170,7 +200,17 @@ def described_users(connection: DuckDBPyConnection, rows: pa.Table, own: Sequenc
 
 
 def choices(connection: DuckDBPyConnection, rows: pa.Table) -> pa.Table:
-    """Return rows of `choices` for what `events_of` returned."""
+    """Return rows of `choices` for events.
+
+    Args:
+        connection: The lake, prepared for the days of the events.
+        rows: What `events_of` returned.
+
+    Returns:
+        One row per event: `day`, `item_price`, `item_category` and `category_share_before`, the share (0 to
+        1) of the user's choices of the LOOK_BACK_DAYS before that were in the same category, null without
+        any.
+    """
     with _registered(connection, rows):
         return connection.sql(_CHOICES, params={"look_back": LOOK_BACK_DAYS}).to_arrow_table()
 

@@ -141,7 +141,12 @@ def is_number(kind: str) -> bool:
 
 
 def is_label(name: str, kind: str) -> bool:
-    """Return whether a column holds labels: text that is not an id."""
+    """Return whether a column holds labels: text that is not an id.
+
+    Args:
+        name: The column's name; those of ids end in `_id`.
+        kind: DuckDB's name of its type.
+    """
     return kind == "VARCHAR" and not name.endswith("_id")
 
 

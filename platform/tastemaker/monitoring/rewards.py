@@ -51,7 +51,7 @@ def store_reward_figures(lake: Lake, problem: ProblemSpec, engine: Engine) -> li
     Returns:
         The rows of `reward_figures` that were stored; none if no event earned a reward yet.
     """
-    found = attribute(lake, followed(problem, FOLLOW_UP_DAYS))
+    found = attribute(lake, _followed(problem, FOLLOW_UP_DAYS))
     if found.arrived_until is None:
         return []
     end = datetime.fromtimestamp(found.arrived_until - found.window, UTC)
@@ -67,7 +67,7 @@ def store_reward_figures(lake: Lake, problem: ProblemSpec, engine: Engine) -> li
     return rows
 
 
-def followed(problem: ProblemSpec, days: float) -> ProblemSpec:
+def _followed(problem: ProblemSpec, days: float) -> ProblemSpec:
     """Return a problem in which no event is attributed later than so many days after its impression."""
     objectives = tuple(
         objective.model_copy(

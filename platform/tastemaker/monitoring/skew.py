@@ -212,6 +212,10 @@ def is_same(one: float | None, other: float | None) -> bool:
 
     The sum of many numbers depends on the order in which threads add them, so that its last digit may differ.
 
+    Args:
+        one: A value of a feature; None if it is missing, which is only equal to a missing one.
+        other: The value that it is compared with; the order does not matter.
+
     >>> is_same(0.1, 0.1), is_same(None, None), is_same(None, 0.0), is_same(1.0, 1.000001)
     (True, True, False, False)
     """
@@ -222,7 +226,14 @@ def is_same(one: float | None, other: float | None) -> bool:
 
 
 class CutoffFeatures:
-    """The sampled users as of a cutoff: as in its snapshot, and computed again."""
+    """The sampled users as of a cutoff: as in its snapshot, and computed again. Both are read when needed.
+
+    Args:
+        lake: The lake with the events and users of today.
+        root: The folder of the snapshots.
+        ready: The cutoff, and the fingerprint that its snapshot had when it was ready.
+        user_ids: The users of the sampled requests, each once.
+    """
 
     def __init__(self, lake: Lake, root: Path, ready: FeatureCutoff, user_ids: Sequence[str]) -> None:
         self.ready = ready
@@ -250,13 +261,25 @@ class CutoffFeatures:
         return (self.then.events, self.then.users) != (self.now.events, self.now.users)
 
     def is_late(self, user_id: str, feature: str) -> bool:
-        """Return whether a feature changed because events or users came late."""
+        """Return whether a feature may have changed because events or users came late.
+
+        Args:
+            user_id: The user.
+            feature: Name of the feature; that of others' events may change with each of them.
+        """
         own = self.then.event_counts.get(user_id, 0) != self.now.event_counts.get(user_id, 0)
         return own or (feature in USER_FEATURES_OF_OTHERS and self.has_changed)
 
 
 class Comparison:
-    """Comparison of logged features with those of the cutoffs that they may be of."""
+    """Comparison of logged features with those of the cutoffs that they may be of.
+
+    Args:
+        lake: The lake with the events and users of today.
+        root: The folder of the snapshots.
+        cutoffs: Those of `read_cutoffs`, the first ready first.
+        logged: The sampled requests with their features.
+    """
 
     def __init__(
         self, lake: Lake, root: Path, cutoffs: Sequence[FeatureCutoff], logged: Sequence[ServedFeatures]

@@ -90,7 +90,12 @@ def one_line(text: str) -> str:
 
 
 def shortened(text: str, characters: int) -> str:
-    """Return text of at most so many characters; what is cut off is replaced by an ellipsis."""
+    """Return text of at most so many characters; what is cut off is replaced by an ellipsis.
+
+    Args:
+        text: The text.
+        characters: The most characters, at least 1; the ellipsis is one of them.
+    """
     return text if len(text) <= characters else text[: characters - 1] + "…"
 
 

@@ -240,6 +240,11 @@ def _job(job: str) -> dict[str, Any]:
 def rate(metric: str, *matchers: str, offset: str | None = None) -> str:
     """Return the rate per second of a counter of the chosen services, now or some time ago.
 
+    Args:
+        metric: The counter's name.
+        matchers: Further conditions on labels, in PromQL.
+        offset: How long ago, such as `7d` in PromQL; None: now.
+
     >>> rate("tastemaker_swaps_total", 'outcome="done"')
     'rate(tastemaker_swaps_total{job=~"$job",outcome="done"}[$__rate_interval])'
     """
@@ -248,7 +253,12 @@ def rate(metric: str, *matchers: str, offset: str | None = None) -> str:
 
 
 def chosen(metric: str, *matchers: str) -> str:
-    """Return the selector of a metric of the chosen services."""
+    """Return the selector of a metric of the chosen services.
+
+    Args:
+        metric: The metric's name.
+        matchers: Further conditions on labels, in PromQL, such as `outcome="done"`.
+    """
     return f"{metric}{{{','.join((JOB, *matchers))}}}"
 
 
