@@ -51,7 +51,12 @@ def page_beside(picture: Path) -> Path:
 
 
 def include(page: Path, reports: Path) -> None:
-    """Rewrite the index of the folder `reports` if `page` lies in it."""
+    """Rewrite the index of the folder of reports if a page lies in it; else do nothing.
+
+    Args:
+        page: A page that was written.
+        reports: The folder of reports, of which the page may be in a subfolder.
+    """
     if reports.resolve() in page.resolve().parents:
         rewrite(reports)
 

@@ -43,12 +43,22 @@ def facts(found: Mapping[str, str]) -> Markup:
 
 
 def below(value: str, small: str) -> Markup:
-    """Return a figure with a small text below it, such as its interval."""
+    """Return a figure with a small text below it, such as its interval.
+
+    Args:
+        value: The figure.
+        small: The text below it.
+    """
     return Markup("{}<small>{}</small>").format(value, small)
 
 
 def join(parts: Iterable[str], between: str = "\n") -> Markup:
-    """Return parts joined by `between`."""
+    """Return the parts, joined.
+
+    Args:
+        parts: Text or HTML; text is escaped.
+        between: What is between two parts; HTML, which is not escaped.
+    """
     return Markup(between).join(parts)
 
 

@@ -92,7 +92,12 @@ def render(page: Page) -> str:
 
 
 def titled(document: str, title: str) -> str:
-    """Return another library's document with a title and the width of a phone; the first of each counts."""
+    """Return another library's document with a title and the width of a phone; the first of each counts.
+
+    Args:
+        document: HTML; without a `<head>` it is returned as it is.
+        title: The title as text, which is escaped.
+    """
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     named = Markup("<head><title>{}</title>").format(title) + Markup(viewport)
     return document.replace("<head>", str(named), 1)

@@ -24,7 +24,12 @@ class MetricWindow(NamedTuple):
 
     @classmethod
     def ending(cls, last: date, days: int) -> MetricWindow:
-        """Return the window of so many days up to `last`."""
+        """Return the window of so many days up to a day.
+
+        Args:
+            last: The last day, which is included.
+            days: The number of days, 1 or more.
+        """
         return cls(last - timedelta(days=days - 1), last)
 
 
@@ -96,7 +101,12 @@ LEVELS = (
 
 
 def group_of(level: Level, row: Mapping[str, Any]) -> Group:
-    """Return the group of a row of a level's query."""
+    """Return the group of a row of a level's query; columns that the level does not have are empty.
+
+    Args:
+        level: Names the columns.
+        row: Column -> value, with at least the columns of the level.
+    """
     return Group(**{key: row[key] for key in level.keys})
 
 

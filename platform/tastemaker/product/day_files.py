@@ -27,7 +27,12 @@ Files = Mapping[date, Collection[Path]]
 
 
 def dated_files(lake: Lake, table: str) -> dict[date, list[Path]]:
-    """Return the files of a table by day in UTC."""
+    """Return the files of a table by day in UTC, oldest day first; files without a day are left out.
+
+    Args:
+        lake: Has the table.
+        table: The name of the table, such as `requests`.
+    """
     days: dict[date, list[Path]] = defaultdict(list)
     for path in lake.files(table):
         if path.parent.name.startswith("day="):
@@ -55,7 +60,12 @@ def view(
 
 
 def days_with_gaps(utc_days: Iterable[date], days: ShopDays) -> Iterator[date]:
-    """Yield the shop's days from the first to the last that share time with some days in UTC."""
+    """Yield the shop's days from the first to the last that share time with some days in UTC.
+
+    Args:
+        utc_days: Days in UTC, in any order; none yields none.
+        days: The shop's days.
+    """
     overlapping = [day for utc_day in utc_days for day in days.overlapping(utc_day)]
     if overlapping:
         yield from days_between(min(overlapping), max(overlapping))
@@ -73,7 +83,12 @@ def digest_of(causes: Iterable[str]) -> str:
 
 
 def digests(root: Lake, table: str) -> dict[date, str]:
-    """Return the digests of the computed days of a table."""
+    """Return the digests of the computed days of a table, by day of the shop.
+
+    Args:
+        root: The folder of product metrics.
+        table: The name of the table, such as USER_DAYS.
+    """
     return {day_of(path): file_metadata(path)["digest"] for path in root.files(table)}
 
 
@@ -95,7 +110,13 @@ def write_days(root: Lake, table: str, rows: pa.Table, wanted: Mapping[date, str
 
 
 def drop_days(root: Lake, tables: Iterable[str], days: Iterable[date]) -> None:
-    """Delete computed days."""
+    """Delete computed days; those that have no file are skipped.
+
+    Args:
+        root: The folder of product metrics.
+        tables: Names of tables.
+        days: The days to delete from each of them.
+    """
     for day in days:
         for table in tables:
             root.path(table, day).unlink(missing_ok=True)

@@ -162,7 +162,14 @@ class UserTotals(NamedTuple):
                 yield Cell(metric.name, window, group, value, None, None, n, is_complete=True)
 
     def ratios(self, metric: RatioMetric, slice_: str, closed_until: date) -> Iterator[Cell]:
-        """Yield the ratios of two sums over users, where any user counts."""
+        """Yield the ratios of two sums over users, for each window and group in which any user counts.
+
+        Args:
+            metric: The ratio; `totals` has the user's sums that it names.
+            slice_: The slice that the cells get, such as position=1; empty: none.
+            closed_until: The last day by whose end the attribution windows of all lists are over. Metrics
+                that depend on rewards are not complete in windows that end later.
+        """
         over, under = self.totals[metric.over], self.totals[metric.under]
         events = self.spans.sums(self.totals[metric.events])
         for some in self.spans.equal_users(over, under):

@@ -44,7 +44,12 @@ class GrowthCells:
         self._connection, self._first_day = connection, first_day
 
     def of(self, first: date, last: date) -> Iterator[Cell]:
-        """Yield the figures of the windows that end on the days from `first` to `last`."""
+        """Yield the figures of windows that end on consecutive days, where enough days before are known.
+
+        Args:
+            first: The first day on which a window ends.
+            last: The last one, which is included.
+        """
         ends = WindowEnds(first, last, AROUND_DAYS)
         rows = self._connection.sql(_QUERY, params=ends.parameters).to_arrow_table()
         lists = {name: rows[name] for name in rows.column_names if name.endswith("_values")}

@@ -34,7 +34,12 @@ class ItemsShown(NamedTuple):
     """Microseconds since 1970 UTC, as known on that day."""
 
     def slice(self, first: int, end: int) -> Self:
-        """Return the items at the places from `first` to before `end`."""
+        """Return the items at some consecutive places; the arrays are views.
+
+        Args:
+            first: The first place, from 0.
+            end: The place after the last one.
+        """
         return type(self)(*(column[first:end] for column in self))
 
 

@@ -82,6 +82,10 @@ class ProductMetrics:
             force: Compute unchanged days and windows, too.
             progress: Called after each step.
             now: Rows of later times are not data yet; by default the current time.
+
+        Returns:
+            Until when the data are complete, and how many days, rows and windows were computed, written and
+            removed.
         """
         with file_lock(self.root.root / LOCK):
             horizons = read_horizons(self.lake, self.problem, self.days, now or datetime.now(UTC))

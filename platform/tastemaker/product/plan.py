@@ -167,7 +167,12 @@ def growth_start(activity: Span) -> date:
 
 
 def consecutive(days: Iterable[date], most: int) -> Iterator[tuple[date, date]]:
-    """Yield the first and the last day of runs of days without a gap, each of at most so many days."""
+    """Yield the first and the last day of runs of days without a gap.
+
+    Args:
+        days: Days in ascending order, each once.
+        most: The most days of a run, 1 or more; a longer one is divided.
+    """
     run: list[date] = []
     for day in days:
         if run and (day - run[-1] != ONE_DAY or len(run) == most):

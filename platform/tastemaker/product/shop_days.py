@@ -42,7 +42,15 @@ class ShopDays:
         return self.of(first), self.of(first + ONE_DAY - timedelta(microseconds=1))
 
     def table(self, first: date, last: date) -> pa.Table:
-        """Return DAYS of the days from `first` to `last`, and the day after, where the last one ends."""
+        """Return the days of a period with their beginnings, and the day after, where the last one ends.
+
+        Args:
+            first: The first day.
+            last: The last day, which is included.
+
+        Returns:
+            The columns of DAYS, in the order of the days.
+        """
         days = list(days_between(first, last + ONE_DAY))
         return pa.table([days, list(map(self.start, days))], schema=DAYS)
 
@@ -53,13 +61,23 @@ def _midnight(timezone: str, day: date) -> datetime:
 
 
 def days_between(first: date, last: date) -> Iterator[date]:
-    """Yield the days from `first` to `last`, both included."""
+    """Yield the days from `first` to `last`, both included.
+
+    Args:
+        first: The first day.
+        last: The last day; none is yielded if it is before the first.
+    """
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 
 
 def utc_days_between(start: datetime, end: datetime) -> Iterator[date]:
-    """Yield the days in UTC that share time with [start, end)."""
+    """Yield the days in UTC that share time with a period.
+
+    Args:
+        start: Its begin, an aware time, which is included.
+        end: Its end, an aware time, which is not included.
+    """
     return days_between(
         start.astimezone(UTC).date(), (end - timedelta(microseconds=1)).astimezone(UTC).date()
     )

@@ -53,7 +53,12 @@ BY_SPAN = "group_number, user_id, since, until"
 
 
 def create_spans(connection: duckdb.DuckDBPyConnection, ends: WindowEnds) -> None:
-    """Create the table `spans` that ROWS_OF_SPANS reads, of the rows in the view `grouped`."""
+    """Create the table `spans` that ROWS_OF_SPANS reads, of the rows in the view `grouped`.
+
+    Args:
+        connection: Has the view `grouped` of `create_groups`. A table `spans` of an earlier call is replaced.
+        ends: The windows that a row may be in.
+    """
     connection.execute(_SPANS, ends.parameters)
 
 

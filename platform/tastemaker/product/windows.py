@@ -74,7 +74,13 @@ _ENDS = """
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
-    """Report no progress."""
+    """Report no progress: the `Progress` of callers that show none.
+
+    Args:
+        _what: What is computed, such as `log days`.
+        _done: How much of it is done.
+        _total: How much of it there is.
+    """
 
 
 class WindowCells:

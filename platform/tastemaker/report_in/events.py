@@ -18,7 +18,12 @@ _IDS = ("request_id", "event_id")
 
 
 def refuse_long_ids(found: Sifted[Any], source: str) -> None:
-    """Refuse the rows whose ids are too long with their source before them."""
+    """Refuse the rows whose ids are too long with their source before them.
+
+    Args:
+        found: The rows of a report; those that are refused move from its accepted rows to its refused ones.
+        source: Who reports them.
+    """
     limit = longest_id(source)
     fitting = []
     for one in found.accepted:

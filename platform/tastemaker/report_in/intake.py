@@ -116,10 +116,10 @@ class Intake:
             receipt = self._log(kind, source, found, now, dry_run=dry_run)
         with self._transaction(dry_run=dry_run) as connection:
             if kind == "measurements":
-                disown(found, claim(connection, source, _models(found), now))
+                _disown(found, claim(connection, source, _models(found), now))
                 write_measurements(connection, found.accepted, source, self._problem, now)
             elif kind == "health":
-                disown(found, claim(connection, source, _models(found), now))
+                _disown(found, claim(connection, source, _models(found), now))
                 write_health(connection, found.accepted, now)
             refused = sorted(found.refused)
             kept = refused[:SHOWN_REFUSALS] if origin == HTTP else refused
@@ -167,7 +167,7 @@ class Intake:
         records: Sequence[Entry]
         if kind == "impressions":
             with self._transaction(dry_run=dry_run) as connection:
-                disown(found, claim(connection, source, _models(found), now))
+                _disown(found, claim(connection, source, _models(found), now))
             records = list_records(found.accepted, source, self._form, self._pseudonyms)
         else:
             records = event_records(found.accepted, source, self._form, self._pseudonyms, now.timestamp())
@@ -179,7 +179,7 @@ class Intake:
             raise as_refusal(error) from None
 
 
-def disown(found: Sifted[Any], reasons: Mapping[str, str]) -> None:
+def _disown(found: Sifted[Any], reasons: Mapping[str, str]) -> None:
     """Refuse the rows of models that the source may not report; `reasons`: model -> why."""
     found.refused += [
         one.refused(reasons[one.row.model], "model") for one in found.accepted if one.row.model in reasons

@@ -68,7 +68,12 @@ class AcceptedRow(Generic[Struct]):
     """As it was sent."""
 
     def refused(self, reason: str, field: str | None = None) -> RefusedRow:
-        """Return it as a row that is refused after all."""
+        """Return it as a row that is refused after all.
+
+        Args:
+            reason: What is wrong, and what is allowed.
+            field: The field at fault; None for the whole row.
+        """
         return refusal(self.number, self.content, reason, field)
 
 
@@ -97,6 +102,9 @@ def sift(kind: type[Struct], rows: Iterable[tuple[int, Any]], limits: RowLimits)
         kind: What rows are.
         rows: Place and content of each row, as JSON's types.
         limits: What they are compared with.
+
+    Returns:
+        The rows that fit and those that do not, each in the order of `rows`.
     """
     decode = Decoder(kind)
     found: Sifted[Struct] = Sifted([], [])

@@ -112,7 +112,12 @@ def read_models(connection: Connection, now: datetime) -> Sequence[ReporterStatu
 
 
 def read_refusals(connection: Connection, limit: int) -> Sequence[Refusal]:
-    """Return the newest refused rows, newest first."""
+    """Return the newest refused rows of all sources, newest first.
+
+    Args:
+        connection: Of the metadata database.
+        limit: The most rows.
+    """
     columns = [in_rejected.c[name] for name in Refusal._fields]
     rows = connection.execute(select(*columns).order_by(in_rejected.c.id.desc()).limit(limit))
     return [Refusal(*row) for row in rows]

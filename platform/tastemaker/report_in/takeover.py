@@ -65,12 +65,15 @@ def take_over(settings: Settings, engine: Engine) -> TakenOver:
         settings: Of the home folder.
         engine: The metadata database.
 
+    Returns:
+        The number of rows that were accepted and refused, and of files that were there.
+
     Raises:
         TastemakerError: The log is full, or its disk fails; what was not taken over is left where it is.
     """
     accepted = rejected = 0
     try:
-        with file_lock(settings.report_in / ".lock"), open_intake(settings, engine) as intake:
+        with file_lock(settings.report_in / ".lock"), _open_intake(settings, engine) as intake:
             waiting = files_of(settings.report_in)
             of_tables = (_rows_of(intake, kind, table) for kind, table in TABLES.items())
             of_files = (take_file(intake, path) for path in waiting)
@@ -85,7 +88,7 @@ def take_over(settings: Settings, engine: Engine) -> TakenOver:
 
 
 @contextmanager
-def open_intake(settings: Settings, engine: Engine) -> Iterator[Intake]:
+def _open_intake(settings: Settings, engine: Engine) -> Iterator[Intake]:
     """Yield the intake of a home folder, with its log open."""
     log = settings.log
     with Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes) as spool:
@@ -93,7 +96,12 @@ def open_intake(settings: Settings, engine: Engine) -> Iterator[Intake]:
 
 
 def forget_old(connection: Connection, now: datetime) -> None:
-    """Delete refused rows, health reports and counts that are too old to be kept."""
+    """Delete refused rows, health reports and counts that are too old to be kept.
+
+    Args:
+        connection: Of the metadata database, in a transaction that the caller ends.
+        now: The time from which their age is counted, UTC.
+    """
     connection.execute(
         delete(in_rejected).where(in_rejected.c.rejected_at < now - timedelta(days=REJECTED_DAYS))
     )

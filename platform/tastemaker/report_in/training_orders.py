@@ -47,6 +47,9 @@ class TrainingDesk:
             order: Which models, and why.
             key: The caller's idempotency key; empty: none.
 
+        Returns:
+            The state of the request, which may have started or ended if it is an earlier one.
+
         Raises:
             HTTPError: 400, a model is unknown, or the key is too long or has another request; 429; 503.
         """
