@@ -55,8 +55,8 @@ def increase(by: tuple[str, ...], counter: Selector, seconds: float) -> Expressi
 
     Args:
         by: The labels that the sums keep.
-        counter: The counters.
-        seconds: The length of the window.
+        counter: Selects the counters.
+        seconds: The length of the window, in seconds.
     """
     return Aggregate("sum", by, Increase(counter, seconds))
 
@@ -69,7 +69,7 @@ def share_above(
     Args:
         total: All things.
         part: The counters of the things in question, or their share.
-        seconds: The length of the window.
+        seconds: The length of the window, in seconds.
         limits: The share above which the rule fires, and the fewest things in the window.
         what: What is true of the share, such as "are not the model's".
     """
@@ -91,8 +91,8 @@ def above(
     """Return the condition that a signal is above a limit.
 
     Args:
-        signal: What is measured.
-        limit: Its limit.
+        signal: What is measured, with a value per alert.
+        limit: The value above which the rule fires, in the unit of the signal.
         words: The condition in words, guards included.
         *guards: What else must be true for the rule to fire, but not for it to stay.
         resolve_ratio: The part of the limit below which it resolves.

@@ -66,8 +66,8 @@ def with_reset(track: Track, values: list[float], at: int) -> list[SampledValue]
     """Return the samples of a series whose process starts again: counters begin at 0, others stay.
 
     Args:
-        track: The series.
-        values: Its samples without a restart.
+        track: The series, which is a counter or not.
+        values: Its samples without a restart, in the order of time.
         at: The index of the new process's first sample.
     """
     if track.kind != "counter":

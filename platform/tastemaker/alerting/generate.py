@@ -28,7 +28,7 @@ def files(rules: Sequence[Rule], runbooks: str) -> Mapping[Path, str]:
     """Return relative path -> content of all files.
 
     Args:
-        rules: The rules.
+        rules: All rules of the platform.
         runbooks: Folder or URL of the runbooks, to which alerts link.
     """
     written = {

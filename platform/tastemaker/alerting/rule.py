@@ -88,8 +88,8 @@ class Rule:
         """Return the summary of one alert.
 
         Args:
-            labels: Its labels.
-            value: The value of the condition.
+            labels: The alert's labels, with each that the rule's summary names.
+            value: The value of the condition, in the rule's unit.
         """
         return self.summary.format(**labels, value=written(value, self.unit))
 

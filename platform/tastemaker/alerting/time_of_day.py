@@ -73,11 +73,11 @@ def by_day(
     """Return the condition of a rule that calls by day; it resolves as soon as it is false, also by night.
 
     Args:
-        alerts: The hours of the day.
-        name: The rule's name.
+        alerts: Settings with the hours (UTC) at which a day begins and ends.
+        name: The rule's name, by which its firing alerts are found.
         labels: The labels that distinguish the rule's alerts.
         condition: What is wrong.
-        words: The same in words.
+        words: What is wrong, in words; the hours are added.
     """
     start, end = alerts.day_start_hour, alerts.day_end_hour
     hours = f"It calls from {start:02d}:00 to {end:02d}:00 UTC; what begins by night calls in the morning."
@@ -89,8 +89,8 @@ def day_example(alerts: AlertsSettings, *tracks: Track) -> Example:
     """Return an example whose fault begins an hour after the day does, and lasts for an hour.
 
     Args:
-        alerts: The hours of the day.
-        *tracks: The series.
+        alerts: Settings with the hour (UTC) at which a day begins.
+        *tracks: The series that show the fault.
     """
     step = 240
     return Example(

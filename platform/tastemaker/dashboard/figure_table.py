@@ -33,8 +33,8 @@ def figure_table(reader: DashboardReader, found: Sequence[Pair], *names: str) ->
     """Return a table with a row per figure, its interval, users and window, and the figure before.
 
     Args:
-        reader: The reader.
-        found: The figures.
+        reader: Has the shop's time zone.
+        found: The figures, each beside that of the period before, in the order of the rows.
         names: Columns of `measurements` in which they differ, such as model and version.
     """
     return DataTable(

@@ -73,9 +73,9 @@ def shown(value: Any, column: TableColumn, timezone: ZoneInfo, unit: str = "") -
     """Return a cell's value as text.
 
     Args:
-        value: The value.
-        column: Its column.
-        timezone: The shop's time zone.
+        value: The value of a cell, not the `TableCell`; None is written as NO_FIGURE.
+        column: Its kind and unit say how the value is written.
+        timezone: The shop's time zone, in which times are written.
         unit: The cell's own unit; empty: the column's.
     """
     if value is None:

@@ -50,7 +50,7 @@ def labelled(reader: DashboardReader, filters: PageFilters, planned: Container[s
     """Return the list of such experiments, and the figures by variant of the chosen or only one.
 
     Args:
-        reader: The reader.
+        reader: Reads the table `measurements`.
         filters: Restrictions; `experiment` chooses one.
         planned: Names of experiments that are more than labels: they have a page of their own.
     """

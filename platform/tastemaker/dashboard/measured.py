@@ -71,7 +71,7 @@ def latest(
     """Return the newest figures over the filters' period.
 
     Args:
-        reader: Reads the table `measurements`.
+        reader: Reads the table `measurements`; has the present time.
         metrics: Names of metrics.
         filters: Restrictions, and the period in days.
         names: Columns that may have any value, such as model and version.
@@ -243,8 +243,8 @@ def figure(row: Row[Any], title: str, window: str, *, comparison: str = "") -> F
     """Return a row of `measurements` as a figure; one without a finite value says why.
 
     Args:
-        row: The row.
-        title: The title above the figure.
+        row: The row; of one without a finite value the figure says why.
+        title: What is written above the figure.
         window: The period in words, from `window`.
         comparison: The figure beside an earlier one, in words; empty: none.
     """

@@ -109,10 +109,10 @@ def history(
     """Return the figures of consecutive windows without overlap, newest first.
 
     Args:
-        reader: The reader.
+        reader: Reads the table `measurements`; has the shop's time zone.
         metrics: Names of metrics.
-        filters: Restrictions.
-        days: Length of each window.
+        filters: Restrictions; their period does not matter.
+        days: Length of each window, in days.
         count: Number of windows.
     """
     windows = last = newest_windows(reader, metrics, days)
@@ -145,7 +145,7 @@ def compared(pair: Pair, period: str) -> str:
     """Return the comparison of a figure with that before.
 
     Args:
-        pair: The figures.
+        pair: The figure, and that of the period before.
         period: The length of the period, such as `28 days`.
 
     Returns:
@@ -192,8 +192,8 @@ def compared_figure(reader: DashboardReader, pair: Pair, title: str, period: str
 
     Args:
         reader: Has the shop's time zone.
-        pair: The figures.
-        title: The title above the figure.
+        pair: The figure, and that of the period before.
+        title: What is written above the figure.
         period: The length of the period, such as `28 days`.
     """
     return figure(pair.now, title, measured.window(reader, pair.now), comparison=compared(pair, period))
@@ -203,7 +203,7 @@ def sentence(pair: Pair, title: str, period: str) -> str:
     """Return how a figure is and whether it has changed, as a sentence.
 
     Args:
-        pair: The figures.
+        pair: The figure, and that of the period before.
         title: What the figure is, such as `Click-through rate per list of als v1`.
         period: The length of the period, such as `28 days`.
 
@@ -227,7 +227,7 @@ def than_before(pair: Pair, period: str, subject: str = "That") -> str:
     """Return the comparison with the period before as a sentence of its own.
 
     Args:
-        pair: The figures.
+        pair: The figure, and that of the period before.
         period: The length of the period, such as `28 days`.
         subject: What the sentence is about, such as `Churn`: its first word.
     """

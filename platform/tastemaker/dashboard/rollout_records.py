@@ -75,8 +75,8 @@ def with_changes(reader: DashboardReader, rollouts: Sequence[Rollout]) -> list[R
     """Return rollouts with their changes.
 
     Args:
-        reader: Reads the database.
-        rollouts: The rollouts.
+        reader: Reads the changes; has the settings of promotion.
+        rollouts: Rollouts, in the order of the result.
     """
     changes = changes_of(reader.engine, [one.id for one in rollouts])
     promotion = reader.settings.promotion

@@ -94,7 +94,7 @@ def shown_figures(
     """Return how many series there are, and the figures of those that a page shows.
 
     Args:
-        reader: The reader.
+        reader: Reads the table `measurements`; has the shop's time zone.
         metrics: Metrics without slices: one of them makes a version a series of the page.
         sliced: Metrics with slices.
         filters: Restrictions, and the period in days.

@@ -32,8 +32,8 @@ def by_day(
     """Return a line of a metric over days; one per slice, if it has slices.
 
     Args:
-        reader: The reader.
-        metric: Name of the metric.
+        reader: Has the shop's time zone.
+        metric: Name of the metric, also part of the chart's name.
         rows: Its rows by day, of all series: they share a scale.
         series: Whose chart it is.
         place: Number of the series on the page, from 1: part of the chart's name.

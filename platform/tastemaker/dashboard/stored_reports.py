@@ -80,7 +80,7 @@ def newest(reader: DashboardReader, kind: ReportKind, filters: PageFilters) -> R
 
     Args:
         reader: Reads the table `reports`.
-        kind: The kind of report.
+        kind: The kind, such as drift.
         filters: Model and version restrict it.
     """
     found = reader.rows(selected(kind, filters).add_columns(_R.summary).limit(1))
@@ -130,9 +130,9 @@ def listing(name: str, title: str, rows: Sequence[Row[Any]], *, empty: str) -> D
     """Return reports as a table with a link to each.
 
     Args:
-        name: The table's name.
-        title: The table's title.
-        rows: The reports.
+        name: Name of the table and of its CSV file.
+        title: What is written above the table.
+        rows: Rows of `selected`, in the order of the table.
         empty: What is shown instead without any.
     """
     return DataTable(

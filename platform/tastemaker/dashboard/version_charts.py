@@ -65,7 +65,7 @@ def shared_chart(
         title: The chart's title, to which the unit is added.
         rows: Daily rows of at most `MOST_SERIES` versions, the most important one first.
         names: Short names of the versions.
-        days: The days of the axis.
+        days: First and last day of the axis, and the deploys.
     """
     unit = unit_of(rows, metric)
     data = [
@@ -100,7 +100,7 @@ def multiples(
         metric: Name of the metric that is drawn; with a number from 1, that of each chart's table.
         rows: Daily rows of the versions, also of other metrics.
         names: Short names of the versions, which are the charts' titles.
-        days: The days of the axis.
+        days: First and last day of the axis, and the deploys.
 
     Returns:
         Charts in the order of `rows`; the axis of figures includes all values and ends of intervals.
@@ -133,11 +133,11 @@ def single_chart(
     """Return a chart of one line.
 
     Args:
-        name: Name of its table.
-        title: Its title.
-        data: Rows of `with_gaps`.
-        unit: Unit of the figures.
-        days: The days of the axis.
+        name: Name of its table, unique on a page.
+        title: What the line shows, such as the version's name.
+        data: What `with_gaps` returned.
+        unit: Unit of the figures; a share is written in per cent.
+        days: First and last day of the axis, and the deploys.
         domain: Lowest and highest figure of the axis; None: from the data.
     """
     return Chart(

@@ -76,7 +76,7 @@ def estimate_cell(definition: MetricDefinition, found: WeekEstimate | None) -> D
     """Return a figure with its interval, or what is missing for one.
 
     Args:
-        definition: The metric.
+        definition: The metric's name and title.
         found: The figure; None if it was never computed.
     """
     if found is None:

@@ -39,8 +39,8 @@ def bulletin(digest: Digest, environment: str) -> Bulletin:
     """Return a digest as what channels send.
 
     Args:
-        digest: The digest.
-        environment: The environment, such as production.
+        digest: The digest of a week.
+        environment: The environment, such as production: part of the bulletin's identity.
     """
     return Bulletin(
         kind="digest",
@@ -59,7 +59,7 @@ def deliver(
 
     Args:
         engine: The metadata database, in which each attempt is noted.
-        digest: The digest.
+        digest: The digest of a week; its time is that of the attempts.
         channels: Name -> channel.
         environment: The environment, such as production, which is part of the message's identity.
 

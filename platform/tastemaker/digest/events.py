@@ -39,7 +39,7 @@ def alerts(engine: Engine, week: ShopWeek) -> WeekEvents:
 
     Args:
         engine: The metadata database.
-        week: The week.
+        week: The week in which they began, in the shop's time zone.
     """
     rows = _rows(engine, _within(select(alert_incidents), alert_incidents.c.opened_at, week))
     if not rows:
@@ -59,7 +59,7 @@ def data_trouble(engine: Engine, week: ShopWeek) -> WeekEvents:
 
     Args:
         engine: The metadata database.
-        week: The week in which a batch was checked or a run ended.
+        week: The week in which a batch was checked or a run ended, in the shop's time zone.
     """
     checks = _rows(engine, _within(select(gate_results), gate_results.c.checked_at, week))
     runs = _rows(engine, _within(select(job_runs), job_runs.c.ended_at, week))
@@ -84,7 +84,7 @@ def changes(engine: Engine, problem: str, week: ShopWeek) -> WeekEvents:
     Args:
         engine: The metadata database.
         problem: The problem whose versions and promotions are listed; dependencies belong to all.
-        week: The week.
+        week: The week of the changes, in the shop's time zone.
     """
     own = select(versions).where(versions.c.problem == problem)
     made = _rows(engine, _within(own, versions.c.created_at, week))

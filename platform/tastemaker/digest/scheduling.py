@@ -24,9 +24,9 @@ def shop_week(settings: Settings, now: datetime, name: str | None = None) -> Sho
     """Return a week by its name, or the last one that is over.
 
     Args:
-        settings: The settings.
+        settings: Have the shop's time zone.
         now: The current time.
-        name: Such as 2026-W47.
+        name: Such as 2026-W47; None: the last week that is over.
 
     Raises:
         TastemakerError: It is not the name of a week that is over.
@@ -60,7 +60,7 @@ def why_not_now(engine: Engine, settings: Settings, problem: str, now: datetime)
 
     Args:
         engine: The metadata database.
-        settings: The settings.
+        settings: Have the shop's time zone, and which channels get a digest.
         problem: The problem's name.
         now: The current time.
     """

@@ -50,8 +50,8 @@ def write_digest(engine: Engine, problem: str, week: ShopWeek, now: datetime) ->
     Args:
         engine: The metadata database.
         problem: The problem's name.
-        week: The week.
-        now: The current time.
+        week: A week that is over.
+        now: When the digest is made.
     """
     models = _models(engine, problem, week)
     users = _users(engine, problem, week)

@@ -15,8 +15,8 @@ def table(
     """Return a table that scrolls horizontally if it is too wide for the window.
 
     Args:
-        heads: The column heads.
-        rows: The cells of each row.
+        heads: The head of each column, as text.
+        rows: The cells of each row, as many as there are heads; text is escaped.
         classes: The class of the cells by column: `text` for sentences, `name` for names; both wrap.
     """
     named = {at: Markup(' class="{}"').format(one) for at, one in (classes or {}).items()}

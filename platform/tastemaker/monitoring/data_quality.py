@@ -92,8 +92,8 @@ def summarize(rows: IngestedRows, newest: Sequence[date], earlier: Sequence[date
 
     Args:
         rows: The rows of both periods.
-        newest: The newest days.
-        earlier: The days before.
+        newest: The newest days with landed rows, oldest first.
+        earlier: The days before, oldest first; there may be none.
     """
     columns = _columns(rows)
     by_day, by_day_before = rows.by_day("newest"), rows.by_day("earlier")

@@ -17,9 +17,9 @@ def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: s
     """Return the page of a data quality report.
 
     Args:
-        title: The title.
-        summary: The report's summary.
-        made_at: The time when it was made.
+        title: Head of the page, with the problem's name.
+        summary: What `data_quality.summarize` returned.
+        made_at: When the report was made.
         details: File name of Evidently's page of the same rows; None without any.
     """
     days, earlier = summary["days"], summary["earlier_days"]

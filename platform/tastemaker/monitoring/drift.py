@@ -77,7 +77,7 @@ def drift_report(
         lake: The lake with the events and the request log.
         engine: The metadata database, which gets the summary.
         folder: The folder of all reports, which gets the pages.
-        version: The version.
+        version: The version whose traffic is compared.
         reference: The rows that its traffic is compared with.
         user_columns: The shop's own columns of users that are compared.
         min_requests: A window of fewer requests is not compared.

@@ -185,7 +185,7 @@ def compare(counts: ColumnCounts, level: float, *, seed: int = 0) -> ColumnDrift
     """Compare a column with its reference.
 
     Args:
-        counts: The column.
+        counts: How often each value of the column occurs on each day.
         level: The chance of an alarm although nothing changed: FALSE_ALARM_RATE / number of columns
             (Bonferroni's correction).
         seed: Of the samples of windows with more rows than the current one.

@@ -29,9 +29,9 @@ def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: M
     """Return the page of a drift report.
 
     Args:
-        title: The title.
-        summary: The report's summary.
-        made_at: The time when it was made.
+        title: Head of the page, with the version's name.
+        summary: The report's summary, as the database has it.
+        made_at: When the report was made.
         details: Side -> file name of Evidently's page of the same columns.
     """
     parts = []

@@ -76,7 +76,7 @@ class IngestedRows:
         Args:
             connection: A connection of its own.
             lake: The lake with the landed rows.
-            newest: The newest days.
+            newest: The newest days with landed rows, at least one.
             earlier: The days before; there may be none.
         """
         self._connection = connection

@@ -82,7 +82,7 @@ def newest_reading(engine: Engine, now: datetime) -> LakeReading:
 
     Args:
         engine: The metadata database.
-        now: The time.
+        now: The time; what is too old at it is left out.
     """
     with engine.connect() as connection:
         row = connection.execute(select(lake_readings).order_by(lake_readings.c.id.desc()).limit(1)).first()

@@ -29,7 +29,7 @@ class AppriseChannel:
 
         Args:
             name: The channel's name.
-            settings: Its settings.
+            settings: The variable with the URL, and the deadline of an attempt.
 
         Raises:
             TastemakerError: If Apprise is not installed, or the URL is missing or unknown to it.

@@ -31,8 +31,8 @@ def open_channel(name: str, settings: ChannelSettings) -> Channel:
     """Return one channel.
 
     Args:
-        name: Its name.
-        settings: Its settings.
+        name: The channel's name in the settings.
+        settings: The settings of its kind, which choose the class.
 
     Raises:
         TastemakerError: If a secret is missing or malformed.

@@ -23,8 +23,8 @@ def call_within(seconds: float, work: Callable[[], T], abort: Callable[[], None]
     of an address has none.
 
     Args:
-        seconds: The deadline.
-        work: The call.
+        seconds: Seconds after which the call is given up.
+        work: The call, which may outlive the deadline in its thread.
         abort: Ends the call from outside, by closing its connection.
 
     Raises:

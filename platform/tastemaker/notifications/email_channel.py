@@ -43,7 +43,7 @@ class EmailChannel:
 
         Args:
             name: The channel's name.
-            settings: Its settings.
+            settings: Server, sender and recipients, and the variables with the login.
 
         Raises:
             TastemakerError: If the user or the password is missing.
@@ -143,7 +143,7 @@ def email_message(notification: Notification, settings: EmailChannelSettings) ->
     The trigger's Message-ID follows from the incident, so that later messages can refer to it.
 
     Args:
-        notification: The notification.
+        notification: What is reported; its incident and event identify the message.
         settings: Sender and recipients.
     """
     message = _envelope(settings, notification.occurred_at)
@@ -165,7 +165,7 @@ def bulletin_message(bulletin: Bulletin, settings: EmailChannelSettings) -> Emai
     """Return the message of a bulletin, as text and as HTML; it is a thread of its own.
 
     Args:
-        bulletin: The bulletin.
+        bulletin: What is sent, with its text and its HTML.
         settings: Sender and recipients.
     """
     message = _envelope(settings, bulletin.created_at)

@@ -34,7 +34,7 @@ class PagerDutyChannel:
 
         Args:
             name: The channel's name.
-            settings: Its settings.
+            settings: The variable with the key, the address and the deadline of an attempt.
 
         Raises:
             TastemakerError: If the key is missing or malformed.
@@ -56,7 +56,7 @@ def pagerduty_event(notification: Notification, key: str) -> dict[str, Any]:
     (Events API v2, "Send an alert event".)
 
     Args:
-        notification: The notification.
+        notification: What is reported; its key joins the events of an alert.
         key: The routing key, which is part of the event.
     """
     action = ACTIONS[notification.event]

@@ -36,7 +36,7 @@ class SlackChannel:
 
         Args:
             name: The channel's name.
-            settings: Its settings.
+            settings: The variable with the URL, and the deadline of an attempt.
 
         Raises:
             TastemakerError: If the URL is missing or malformed.

@@ -28,7 +28,7 @@ class WebhookChannel:
 
         Args:
             name: The channel's name.
-            settings: Its settings.
+            settings: The URL or its variable, the variable of the secret that signs, and the deadline.
 
         Raises:
             TastemakerError: If a secret is missing or malformed.

@@ -94,8 +94,8 @@ class Spans(NamedTuple):
 
         Args:
             rows: With the columns `group_number`, `since` and `until`.
-            groups: By number.
-            ends: The windows.
+            groups: The groups by their numbers, from 0.
+            ends: The windows that `create_spans` got.
         """
         group, since, until = (
             rows[name].cast(pa.int32()).to_numpy().astype(np.int64)

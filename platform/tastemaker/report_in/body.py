@@ -59,7 +59,7 @@ def rows_in(body: bytes, content_type: str) -> list[tuple[int, Any]]:
 
     Args:
         body: A JSON array or object, or NDJSON.
-        content_type: The header.
+        content_type: The request's header Content-Type, with or without parameters.
 
     Raises:
         HTTPError: 400 if it is not JSON, 413 if it has too many rows, 415 if it is something else.

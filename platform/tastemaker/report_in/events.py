@@ -42,7 +42,7 @@ def list_records(
     """Return reported lists as they are logged.
 
     Args:
-        rows: The lists.
+        rows: Lists that fit, with ids as they were reported.
         source: Who reports them.
         form: The form of ids in the tables.
         pseudonyms: Replace users' ids, if those are used.
@@ -61,7 +61,7 @@ def event_records(
     """Return reported events as they are logged.
 
     Args:
-        rows: The events.
+        rows: Events that fit, with ids as they were reported.
         source: Who reports them.
         form: The form of ids in the tables.
         pseudonyms: Replace users' ids, if those are used.

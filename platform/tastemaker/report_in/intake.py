@@ -68,7 +68,7 @@ class Intake:
             settings: Of the home folder.
             engine: The metadata database.
             spool: The log that lists and events go to.
-            now: The clock.
+            now: Returns the current time, UTC; None: the clock's.
 
         Raises:
             TastemakerError: The problem file can't be read, or pseudonyms have no key.

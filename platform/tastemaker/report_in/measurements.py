@@ -28,10 +28,10 @@ def write_measurements(
 
     Args:
         connection: Of the metadata database.
-        rows: The figures.
+        rows: Figures that fit.
         source: Who reports them.
-        problem: The name of the problem in use.
-        now: When they came.
+        problem: The name of the problem in use; empty without one.
+        now: When they came, UTC.
     """
     upsert(connection, measurements, [_row(one.row, source, problem, now) for one in rows])
 

@@ -35,13 +35,13 @@ def fault_of(source: str) -> str | None:
 
 
 def claim(connection: Connection, source: str, models: Iterable[str], now: datetime) -> Mapping[str, str]:
-    """Note that a source reports models, and which of them it may not report.
+    """Note that a source reports models, and return which of them it may not report.
 
     Args:
         connection: Of the metadata database, in a transaction.
         source: Who reports.
-        models: The names of its models.
-        now: The time.
+        models: The models that its report names.
+        now: When the report came.
 
     Returns:
         Model -> why this source may not report it.

@@ -125,7 +125,7 @@ class Archive:
         """Read the hours that lie so far back, and let go of others.
 
         Args:
-            addresses: The targets.
+            addresses: The addresses of the targets that are watched; blocks of others are dropped.
             ages: From and to, in seconds before now.
             now: Seconds since 1970 UTC.
         """

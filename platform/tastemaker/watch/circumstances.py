@@ -104,7 +104,7 @@ class CircumstancesReader:
             engine: The metadata database.
             evaluate: Evaluates an expression over what was scraped.
             find_examples: Searches the log.
-            part_seconds: The deadline of each part.
+            part_seconds: Seconds after which a part that was not read is left out.
         """
         self._settings, self._engine = settings, engine
         self._evaluate, self._find_examples = evaluate, find_examples

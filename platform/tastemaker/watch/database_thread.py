@@ -43,7 +43,7 @@ class DatabaseThread:
         """Create the thread, which is not started.
 
         Args:
-            store: The tables.
+            store: Reads and writes the alerts' tables.
             began: Called with alerts and incidents when this watcher is to evaluate from now on.
             ended: Called when another watcher evaluates from now on.
             written: Called when messages may have been added to the outbox.

@@ -54,8 +54,8 @@ class ChannelDelivery:
 
         Args:
             engine: The metadata database.
-            channel: The channel.
-            channels: The names of all channels.
+            channel: Where this thread sends messages.
+            channels: The names of all channels, to which a trigger goes that this one refuses.
             compose: Makes the message about an incident.
             counted: Called with the channel's name and the outcome of each attempt.
             claim_seconds: For how long a message belongs to this process while it sends it.

@@ -21,8 +21,8 @@ class RuleEvaluation:
         """Begin with every rule due.
 
         Args:
-            rules: The rules.
-            interval_seconds: How often `readings` is called.
+            rules: The rules that this process evaluates.
+            interval_seconds: How often `readings` is called; each call evaluates the rules that are due.
         """
         self._rules, self._interval = rules, interval_seconds
         self._evaluated: dict[str, float] = {}

@@ -59,7 +59,7 @@ def report_failed_runs(
 
     Args:
         engine: The metadata database.
-        settings: The channels.
+        settings: Channels for tickets, and the name of the environment.
         run_ids: The runs that failed and are not started again.
         describe: Returns what is known of a run by its id, and None if it needs no message; called for runs
             without an incident.
@@ -91,7 +91,7 @@ def close_failed_runs(engine: Engine, now: datetime) -> None:
 
     Args:
         engine: The metadata database.
-        now: The time.
+        now: The current time, aware. An incident that was opened more than a day before is closed.
     """
     is_open = (alert_incidents.c.source == _SOURCE) & alert_incidents.c.closed_at.is_(None)
     with engine.connect() as connection:

@@ -132,8 +132,8 @@ class Silence:
     """A time in which matching alerts are not notified: until it ends, no trigger and no reminder is sent.
 
     Incidents open and end as usual meanwhile, and one that was notified before still gets its resolve. An
-    alert that fires still when the silence ends is notified then; a failed run that was found meanwhile is
-    not.
+    alert that still fires when the silence ends is notified then. A failed run that was found meanwhile is
+    never notified, and alerts that Alertmanager reports are notified nonetheless.
     """
 
     id: int

@@ -24,8 +24,8 @@ class IncidentExplainer:
         """Return a notification with its circumstances; those that can't be read are left out.
 
         Args:
-            notification: The notification.
-            cause: The rule's cause.
+            notification: The message about an incident, which is not changed.
+            cause: What is at fault, as the incident's rule has it.
         """
         labels, started_at = notification.labels, notification.started_at
         circumstances = self._reader.read(labels, started_at)

@@ -29,10 +29,10 @@ def compose(
     """Return the message about an event of an incident.
 
     Args:
-        incident: The incident.
-        event: What happened.
-        delivery_id: Identity of the message.
-        occurred_at: When it happened.
+        incident: The incident as the database has it now.
+        event: What the message reports, such as trigger or resolve.
+        delivery_id: Identity of the message, the same in each attempt.
+        occurred_at: When the event happened.
         value: The newest value of the condition; None if it is not known.
         related: What else happened in the incident, such as alerts of the same cause.
         settings: For the addresses of runbooks and boards.

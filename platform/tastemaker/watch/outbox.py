@@ -58,7 +58,8 @@ def claim(engine: Engine, channel: str, seconds: float) -> Claim | None:
         seconds: For how long no other process may send it.
 
     Returns:
-        The message; None if none is due, or each that is due waits for an earlier one of its alert.
+        The message; None if none may be sent now: each waits for its time, for an earlier one of its alert,
+        or is claimed by another process.
     """
     earlier = alert_outbox.alias()
     is_first = ~(
@@ -131,9 +132,9 @@ def finish(engine: Engine, claimed: Claim, delivery: Delivery, channels: tuple[s
 
     Args:
         engine: The metadata database.
-        claimed: The message.
-        delivery: What came of it.
-        channels: The names of all channels.
+        claimed: The message that was sent, from `claim`.
+        delivery: What the channel answered.
+        channels: The names of all channels, to which a refused trigger goes.
 
     Returns:
         The outcome; None if it will be tried again.

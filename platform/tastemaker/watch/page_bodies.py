@@ -52,8 +52,8 @@ def details(record: IncidentRecord, lines: Sequence[HistoryLine], *, can_act: bo
     """Return the page of an incident.
 
     Args:
-        record: The incident.
-        lines: What happened.
+        record: The incident, open or over.
+        lines: What happened in it, the earliest first.
         can_act: Whether the reader may acknowledge and silence here.
     """
     found = {
@@ -78,7 +78,7 @@ def form(record: IncidentRecord, action: str, query: str) -> str:
     """Return the page on which a person acknowledges or silences an incident.
 
     Args:
-        record: The incident.
+        record: The incident, whose page follows the form.
         action: acknowledge or silence.
         query: The signed part of the link, which the form sends again.
     """

@@ -47,7 +47,7 @@ def reads(expression: Expression, offset: float = 0.0) -> Iterator[Read]:
     """Yield what an expression reads.
 
     Args:
-        expression: The expression.
+        expression: The expression; its parts are searched, too.
         offset: By how many seconds earlier it is evaluated.
     """
     parts = [getattr(expression, field.name) for field in fields(expression)]  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def kept_series(rules: Iterable[Rule], *others: Expression) -> dict[str, Kept]:
     """Return metric -> how its series are kept, for the metrics that rules and other expressions read.
 
     Args:
-        rules: The rules.
+        rules: The rules that are evaluated.
         *others: Further expressions that are evaluated.
     """
     found: dict[str, list[Read]] = {}

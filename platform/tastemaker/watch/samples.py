@@ -130,8 +130,8 @@ class TargetSamples:
         """Begin without samples.
 
         Args:
-            target: The target.
-            kept: Metric -> how its series are kept.
+            target: Its job and instance become labels of each series.
+            kept: Metric -> how its series are kept; other metrics are not read.
         """
         self.target, self._kept = target, kept
         self._times: list[float] = []

@@ -40,7 +40,7 @@ class Scraper:
 
         Args:
             addresses: The services' addresses, without /metrics.
-            seconds: The deadline.
+            seconds: Deadline of each service; one that has not answered by then has no page.
         """
         futures = {one: self._threads.submit(self._page, one, seconds) for one in addresses}
         return {one: future.result() for one, future in futures.items()}

@@ -76,7 +76,7 @@ class StateMachine:
         """Begin with every alert ok.
 
         Args:
-            rules: The rules.
+            rules: The rules whose alerts it knows; readings and stored alerts of others are left out.
             routing: Who is notified.
             new_uid: Returns a new identity of an incident or note; None for random ones.
         """
@@ -126,7 +126,7 @@ class StateMachine:
         Args:
             readings: Rule -> what its condition says now. Rules that were not evaluated are not in it.
             now: Seconds since 1970 UTC; not less than at the step before.
-            silences: The silences.
+            silences: Those that have not ended: a matching incident is not notified while one lasts.
             instances: The instances that are watched. Alerts of others are over; None: not known.
         """
         self._changes = Changes()

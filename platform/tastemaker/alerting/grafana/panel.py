@@ -266,8 +266,8 @@ def share(part: str, whole: str, by: str) -> str:
     """Return the sum of a part divided by the sum of the whole, by some labels.
 
     Args:
-        part: The expression of the part.
-        whole: The expression of the whole.
+        part: PromQL of the part.
+        whole: PromQL of the whole.
         by: The labels, separated by commas.
     """
     return f"sum by ({by}) ({part}) / sum by ({by}) ({whole})"

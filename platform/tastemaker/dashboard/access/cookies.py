@@ -37,7 +37,7 @@ class Cookies:
         Args:
             response: The answer to the browser; it gets a header.
             name: The cookie's name without its prefix, such as `SESSION`.
-            value: Its value.
+            value: Its value; scripts in the browser can't read it.
             seconds: How long the browser keeps it.
         """
         response.set_cookie(

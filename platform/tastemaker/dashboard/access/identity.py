@@ -41,7 +41,7 @@ class Identification:
         """Use the database of users.
 
         Args:
-            answers: The database.
+            answers: Reads the users and sessions, and knows the last answers while the database is away.
             sessions: Reads cookies.
             proxies: The proxies that may name users.
             default_role: Role of users that only the proxy knows; None: they are refused.
@@ -54,8 +54,8 @@ class Identification:
         """Return who sends a request; None if that is not known.
 
         Args:
-            request: The request.
-            cookie: The cookie that names a session.
+            request: Says where it comes from, and which user a trusted proxy names.
+            cookie: The value of the cookie that names a session; None if none was sent.
 
         Raises:
             Refused: The proxy names a user who may not see the dashboard.

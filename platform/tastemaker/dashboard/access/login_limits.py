@@ -55,9 +55,9 @@ class LoginLimits:
         """Count an attempt, and return the seconds until it is allowed; 0 if it is now.
 
         Args:
-            address: The caller's.
+            address: The IP address that the attempt comes from.
             user_key: Key of the name, of a user or not.
-            browser: The cookie of a known browser.
+            browser: The cookie of a browser that a user has logged in with; None if none was sent.
         """
         if browser is not None and (known := self._browser_of(browser, user_key)) is not None:
             return self._wait(PER_BROWSER, known)

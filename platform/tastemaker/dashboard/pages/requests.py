@@ -50,8 +50,8 @@ def find(reader: DashboardReader, text: str, viewer: Viewer) -> list[Record]:
 
     Args:
         reader: Reads the log, and writes the audit.
-        text: The query.
-        viewer: Who searches.
+        text: The query as it was entered.
+        viewer: Who searches, for the audit.
 
     Raises:
         TastemakerError: The query is wrong, or the log can't be read.
