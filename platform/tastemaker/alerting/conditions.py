@@ -67,7 +67,7 @@ def share_above(
     """Return the condition that a share of enough things is above its limit.
 
     Args:
-        total: All things.
+        total: Counts all things, of which the others are a share.
         part: The counters of the things in question, or their share.
         seconds: The length of the window, in seconds.
         limits: The share above which the rule fires, and the fewest things in the window.

@@ -63,7 +63,7 @@ def extreme(how: Literal["max", "min"], values: Iterable[float]) -> float:
     """Return the largest or smallest value that is a number; NaN if none is.
 
     Args:
-        how: Which of them.
+        how: Whether the largest or the smallest value is wanted.
         values: Any number of values, with NaN among them.
     """
     numbers = [value for value in values if not math.isnan(value)]

@@ -25,7 +25,7 @@ def promtool_tests(rule: Rule, runbooks: str, rule_file: str) -> Test:
     """Return a document for `promtool test rules`.
 
     Args:
-        rule: The rule to test.
+        rule: The rule, whose example shows the fault; without an example it must always fire.
         runbooks: Folder or URL of the runbooks, as in the rule file.
         rule_file: Path of the file with the rules, from the folder of the tests.
     """

@@ -19,7 +19,7 @@ def runbook(rule: Rule, rules: Sequence[Rule]) -> str:
     """Return the page of a rule, Markdown.
 
     Args:
-        rule: The rule.
+        rule: The rule, with the texts of its runbook.
         rules: All rules that have pages: only those that inhibit the rule and are among them are named.
     """
     names = {one.name for one in rules}

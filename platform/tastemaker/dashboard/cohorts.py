@@ -35,9 +35,9 @@ def cohort_table(rows: Iterable[Row[Any]], zone: ZoneInfo, now: datetime) -> Dat
     Cells whose week is not over for all of the cohort's users are hatched: they have no figure, not 0.
 
     Args:
-        rows: Rows of `retention_week`.
+        rows: Rows of `retention_week`, one per cohort and week, in any order.
         zone: The shop's time zone.
-        now: The present time.
+        now: The present time, which says whose week is not over.
     """
     cells: dict[date, dict[int, Row[Any]]] = {}
     for row in rows:

@@ -49,7 +49,7 @@ def next_actions(result: ExperimentResult, viewer: Viewer) -> list[PageBlock]:
     """Return what may be done next as a table, and forms for what a viewer may do on this page.
 
     Args:
-        result: The experiment.
+        result: The experiment, with what may be done next.
         viewer: Who looks at the page; only editors and admins get forms.
     """
     forms = [_form(result, one) for one in result.next_actions if one.is_allowed and one.action in OFFERED]

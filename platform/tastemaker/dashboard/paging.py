@@ -31,9 +31,9 @@ def page_links(path: str, filters: PageFilters, n: int) -> list[Notes]:
     """Return which rows are shown, with links to those before and after; empty if all are.
 
     Args:
-        path: The page's path.
+        path: The page's path, without a query.
         filters: The filters, which the links keep.
-        n: The number of all rows.
+        n: The number of rows of the whole table.
     """
     start = first_row(filters)
     if n <= PER_PAGE and not start:

@@ -46,8 +46,8 @@ def below(value: str, small: str) -> Markup:
     """Return a figure with a small text below it, such as its interval.
 
     Args:
-        value: The figure.
-        small: The text below it.
+        value: The figure as text, or as HTML; text is escaped.
+        small: The text below it, escaped likewise.
     """
     return Markup("{}<small>{}</small>").format(value, small)
 

@@ -225,7 +225,7 @@ def prediction_bound(distances: Floats, n: int, level: float) -> float:
     Args:
         distances: float64[m], usual distances, 0 or above.
         n: How many of them are independent, 2 or more.
-        level: A probability.
+        level: The probability of a larger distance, above 0 and below 1.
     """
     roots = np.sqrt(distances)
     middle = np.median(roots)

@@ -163,7 +163,7 @@ def events_of(connection: DuckDBPyConnection, days: Sequence[date]) -> pa.Table:
     """Return a sample of the events of some days, the same each time.
 
     Args:
-        connection: The lake.
+        connection: To the lake, which has the table `events`.
         days: The days, UTC.
 
     Returns:
@@ -240,7 +240,7 @@ def described_items(connection: DuckDBPyConnection, rows: pa.Table, popularity: 
     """Return rows of `lists`.
 
     Args:
-        connection: The lake.
+        connection: To the lake, which has the table `items`.
         rows: `day`, `item_id` and `score`.
         popularity: `item_id` and `popularity_percent`, as of the training.
     """

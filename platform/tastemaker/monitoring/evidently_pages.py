@@ -53,7 +53,7 @@ def histograms(title: str, reference: pa.Table, current: pa.Table, columns: Sequ
     """Return the page of some columns of a drift report, with our distances and thresholds.
 
     Args:
-        title: The page's title.
+        title: What the document is called in the browser and in the index.
         reference: Rows of the reference.
         current: Rows of now.
         columns: The columns; each has values on both sides.
@@ -85,7 +85,7 @@ def summary(title: str, current: pa.Table, reference: pa.Table | None) -> str:
     Columns without any value on a side are left out.
 
     Args:
-        title: The page's title.
+        title: What the document is called in the browser and in the index.
         current: The rows, with numbers in the place of ids.
         reference: Rows to compare with, with the same columns; None for no comparison.
     """
@@ -115,7 +115,7 @@ def ranking(title: str, rows: pa.Table, k: int) -> RankingPage:
     """Return the page of ranking figures.
 
     Args:
-        title: The page's title.
+        title: What the document is called in the browser and in the index.
         rows: `user` int64, `item` int64, `rank` int64 from 1, and `target` int64: 1 if the item is
             relevant, else 0. A user has a row for each rank up to the larger of k and 10, and one below these
             for each relevant item that is not in the list.

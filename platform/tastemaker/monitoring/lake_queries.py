@@ -86,10 +86,10 @@ def read_lake(lake: Path, features: Path, artifacts: Path, now: datetime) -> Lak
     """Return what the facts need. A part that fails is left out, and its error is noted.
 
     Args:
-        lake: The lake's folder.
+        lake: The folder of the lake.
         features: The folder of the feature snapshots.
         artifacts: The folder of the model versions.
-        now: The end of the last day.
+        now: The current time: versions count that answered in the SERVED_DAYS before.
     """
     found = LakeReading()
     since = now - timedelta(days=SERVED_DAYS)

@@ -264,7 +264,7 @@ class CutoffFeatures:
         """Return whether a feature may have changed because events or users came late.
 
         Args:
-            user_id: The user.
+            user_id: One of the sampled users.
             feature: Name of the feature; that of others' events may change with each of them.
         """
         own = self.then.event_counts.get(user_id, 0) != self.now.event_counts.get(user_id, 0)

@@ -58,7 +58,7 @@ def network_error(host: str, error: BaseException) -> str:
     """Return why a host can't be reached, in one line that repeats no URL.
 
     Args:
-        host: The host's name.
+        host: The host's name, which the text repeats.
         error: What sockets, ssl, http.client, smtplib or urllib3 raised.
     """
     cause = error

@@ -139,8 +139,8 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     (RFC 9110, section 10.2.3: a number of seconds or a date.)
 
     Args:
-        header: The header's value.
-        now: The current time.
+        header: The value of Retry-After; None if the answer has none.
+        now: The current time, aware, from which a date is counted.
 
     >>> retry_after("7", datetime.now(UTC)), retry_after("soon", datetime.now(UTC))
     (7.0, None)

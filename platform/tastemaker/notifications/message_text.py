@@ -93,7 +93,7 @@ def shortened(text: str, characters: int) -> str:
     """Return text of at most so many characters; what is cut off is replaced by an ellipsis.
 
     Args:
-        text: The text.
+        text: Text of one or more lines.
         characters: The most characters, at least 1; the ellipsis is one of them.
     """
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -122,7 +122,7 @@ def alert_key(environment: str, rule: str, labels: Mapping[str, str]) -> str:
 
     Args:
         environment: The environment, such as production.
-        rule: The rule's name.
+        rule: Name of the alert's rule.
         labels: The labels that distinguish the rule's alerts.
     """
     text = json.dumps(sorted(labels.items()), ensure_ascii=False, separators=(",", ":"))

@@ -75,7 +75,7 @@ def signature(secret: SecretStr, timestamp: int, body: bytes) -> str:
     Args:
         secret: The key that sender and receiver share.
         timestamp: Seconds since 1970 UTC; a receiver refuses old ones, so that no call can be replayed.
-        body: The body as sent.
+        body: The bytes that are sent.
     """
     signed = f"{timestamp}.".encode() + body
     return hmac.new(secret.get_secret_value().encode(), signed, sha256).hexdigest()

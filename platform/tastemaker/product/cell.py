@@ -141,8 +141,8 @@ class Cell(NamedTuple):
         """Return a cell whose value is left out where users or events are too few.
 
         Args:
-            metric: Its name.
-            window: Its days.
+            metric: Name of the metric.
+            window: The days that the figure covers.
             group: Whose lists.
             found: The value, its interval and the number of users.
             events: The number of events that the value rests on.

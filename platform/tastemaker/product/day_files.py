@@ -49,7 +49,7 @@ def view(
         connection: Gets the view.
         lake: Has the table.
         table: The name of the table and of the view.
-        schema: The table's columns.
+        schema: The table's columns, which the view has if there are no files.
         files: Those of its files to read.
     """
     rows = lake.scan(connection, table, files)
@@ -64,7 +64,7 @@ def days_with_gaps(utc_days: Iterable[date], days: ShopDays) -> Iterator[date]:
 
     Args:
         utc_days: Days in UTC, in any order; none yields none.
-        days: The shop's days.
+        days: Says which days of the shop a day in UTC overlaps.
     """
     overlapping = [day for utc_day in utc_days for day in days.overlapping(utc_day)]
     if overlapping:

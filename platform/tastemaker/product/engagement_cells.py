@@ -63,7 +63,7 @@ class EngagementCells:
         """Yield the figures of the groups of a level.
 
         Args:
-            level: The groups.
+            level: The columns by whose values figures are computed.
             windows: The windows, in runs of consecutive ones.
             closed_until: The last day by whose end the attribution windows of all lists are over.
         """

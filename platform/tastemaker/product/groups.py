@@ -23,8 +23,8 @@ def create_groups(connection: duckdb.DuckDBPyConnection, table: str, level: Leve
 
     Args:
         connection: Has the table.
-        table: Its name.
-        level: The groups.
+        table: Name of the table.
+        level: The columns whose values are a group, and which rows belong to any.
     """
     same = " AND ".join(f"{table}.{key} = groups.{key}" for key in level.keys) or "true"
     connection.execute(_GROUPS.format(table=table, keys=level.columns, where=level.where))

@@ -40,8 +40,8 @@ def read_horizons(lake: Lake, problem: ProblemSpec, days: ShopDays, now: datetim
     Args:
         lake: Holds the events and the log.
         problem: Gives each event type its reward and window.
-        days: The shop's days.
-        now: The current time.
+        days: Says on which day of the shop a time is.
+        now: The current time: rows of later times are not data yet.
     """
     types = sorted({name for objective in problem.objectives for name in objective.events})
     with lake.connect() as connection:

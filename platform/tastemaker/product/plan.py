@@ -46,11 +46,11 @@ class MeasurementPlan:
     """The windows of a shop. A part without data has no window."""
 
     def __init__(self, log: Span | None, activity: Span | None) -> None:
-        """MeasurementPlan the windows.
+        """Plan the windows for the days that are known and those that changed.
 
         Args:
-            log: The days of requests.
-            activity: The days of events.
+            log: The days of requests; None: there are none.
+            activity: The days of events; None: there are none.
         """
         self._log, self._activity = log, activity
 

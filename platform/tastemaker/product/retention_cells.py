@@ -55,9 +55,9 @@ class RetentionCells:
 
         Args:
             starts: SQL of one row per user and group: the columns of `level`, `user_id`, and `first_day`.
-            level: The groups.
+            level: The columns by whose values users are grouped.
             first: The Monday of the first cohort.
-            last: The last day of a cohort.
+            last: The last day on which a user of a cohort may start, which is included.
             known_until: The last day whose activity is known.
         """
         days = {"first": first, "last": last, "known_until": known_until}

@@ -52,7 +52,7 @@ class MeasurementStore:
         """Replace the rows of computed windows, in one transaction, and delete those of no valid window.
 
         Args:
-            cells: The new rows.
+            cells: The figures of the computed windows.
             computed: The windows that these are all rows of.
             valid: All windows that the data has.
             kept_from: Metric -> first day of which data is kept; rows of windows that begin earlier stay as

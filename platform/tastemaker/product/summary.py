@@ -27,7 +27,7 @@ def newest_rows(
     Args:
         engine: The metadata database.
         problem: The problem's name.
-        days: The shop's days.
+        days: Says when a day of the shop begins and ends.
         log_until: The last day of the log that is over.
         activity_until: The last day of the events that is over.
     """

@@ -92,7 +92,7 @@ class WindowCells:
         Args:
             lake: Has the catalogue.
             root: Has the computed days.
-            days: The shop's days.
+            days: Says when a day of the shop ends, and on which day a time is.
             event_types: The types of events that earn a reward.
         """
         self._lake, self._root, self._days = lake, root, days
@@ -117,8 +117,8 @@ class WindowCells:
 
         Args:
             plan: Names the windows.
-            log: The days of requests.
-            activity: The days of events.
+            log: The days of requests; None: there are none.
+            activity: The days of events; None: there are none.
             closed: The attribution windows of lists until then are over; None: of none.
             progress: Called after each block of windows.
         """

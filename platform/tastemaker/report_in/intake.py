@@ -136,9 +136,9 @@ class Intake:
         """Note who answers for a model.
 
         Args:
-            source: Who reports it.
-            model: Its name.
-            announcement: What is said of it.
+            source: Who reports the model.
+            model: Name of the model.
+            announcement: Title, owner and addresses that are shown beside the model.
             dry_run: Whether it is only checked.
 
         Returns:

@@ -116,7 +116,7 @@ def read_refusals(connection: Connection, limit: int) -> Sequence[Refusal]:
 
     Args:
         connection: Of the metadata database.
-        limit: The most rows.
+        limit: The most rows that are returned.
     """
     columns = [in_rejected.c[name] for name in Refusal._fields]
     rows = connection.execute(select(*columns).order_by(in_rejected.c.id.desc()).limit(limit))
@@ -128,8 +128,8 @@ def read_counts(connection: Connection, now: datetime, days: int) -> Sequence[Da
 
     Args:
         connection: Of the metadata database.
-        now: The end of the days.
-        days: Their number.
+        now: The current time, UTC, whose day is the last one.
+        days: The number of days, today included.
     """
     columns = report_counts.c
     since = (now - timedelta(days=days - 1)).date()

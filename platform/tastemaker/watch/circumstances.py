@@ -115,7 +115,7 @@ class CircumstancesReader:
         """Return what is known about an alert.
 
         Args:
-            labels: The alert's labels.
+            labels: The alert's labels: what is read agrees with those that both have.
             started_at: When it began.
         """
         reasons, all_lists, window = _reasons(self._evaluate, labels)

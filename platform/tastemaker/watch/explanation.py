@@ -37,7 +37,7 @@ def explained(
 
     Args:
         notification: The notification; its own details, links and commands stay.
-        cause: The rule's cause.
+        cause: What is at fault, as the incident's rule has it.
         circumstances: What is known.
         search: The terms that find the requests in the log; empty if it is not about requests.
         examples: Ids of requests that it found.
@@ -64,8 +64,8 @@ def can_help(served: ServedVersion, cause: str, started_at: datetime) -> bool:
     """Return whether a rollback may end a fault: it began soon after the champion was promoted.
 
     Args:
-        served: The version that is served.
-        cause: The rule's cause.
+        served: The version that is served, and when it was deployed.
+        cause: What is at fault, as the incident's rule has it.
         started_at: When the incident began.
     """
     if cause not in OF_VERSIONS or not served.can_roll_back or served.at is None:
@@ -116,9 +116,9 @@ def search_terms(
     """Return the terms that find the requests of an incident in the log.
 
     Args:
-        rule: The rule's name.
-        cause: The rule's cause.
-        labels: The alert's labels.
+        rule: The incident's rule, whose name says what is looked for.
+        cause: What is at fault, as the incident's rule has it.
+        labels: The alert's labels; a model among them restricts the search.
         started_at: When the incident began.
         circumstances: What is known.
         slow_seconds: From which duration on a list is slow.

@@ -145,8 +145,8 @@ class Silence:
         """Return whether it silences an alert now.
 
         Args:
-            rule: The rule's name.
-            labels: The alert's labels.
+            rule: Name of the alert's rule, which matchers know as the label `rule`.
+            labels: The alert's labels; more than those of the matchers are allowed.
             now: The time, in seconds since 1970 UTC.
         """
         if not self.starts_at <= now < self.ends_at:

@@ -96,7 +96,7 @@ def incidents(
         engine: The metadata database.
         only_open: Whether those that are over are left out.
         days: How many days ago the others were closed at most.
-        limit: The most incidents.
+        limit: The most incidents that are returned.
     """
     with engine.connect() as connection:
         is_open = alert_incidents.c.closed_at.is_(None)

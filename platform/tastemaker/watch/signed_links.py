@@ -39,7 +39,7 @@ class SignedLinks:
         """Return the address of the page on which a person acts on an incident.
 
         Args:
-            number: Of the incident.
+            number: The incident's number.
             action: What is done there.
             now: The time, in seconds since 1970 UTC; None: now.
         """
@@ -54,8 +54,8 @@ class SignedLinks:
         """Return whether a link was signed with this key and has not expired.
 
         Args:
-            number: Of the incident.
-            action: What the link does.
+            number: The incident's number, as in the link.
+            action: What the link does, as in the link.
             expires: Its end, as in the link.
             signature: As in the link.
             now: The time, in seconds since 1970 UTC; None: now.

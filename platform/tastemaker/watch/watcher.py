@@ -88,7 +88,7 @@ class Watcher:
         Args:
             settings: All settings.
             engine: The metadata database.
-            rules: The alert rules.
+            rules: The rules that are evaluated, those of plugins included.
             channels: Name -> channel.
             services: Returns the addresses of the running services; used if no targets are set.
             facts: Returns what the database says of data, models and jobs, in Prometheus' text format.

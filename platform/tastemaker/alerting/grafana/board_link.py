@@ -37,8 +37,8 @@ def board_link(base: str, rule: str, cause: str, began_at: datetime, settings: S
 
     Args:
         base: Grafana's address.
-        rule: The rule's name.
-        cause: The rule's cause.
+        rule: The incident's rule, whose threshold is looked for in the panels.
+        cause: What is at fault, by which a board is chosen.
         began_at: When the incident began.
         settings: Name the services' job and the thresholds.
     """

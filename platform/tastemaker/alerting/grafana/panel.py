@@ -59,8 +59,8 @@ class Panel:
 
         Args:
             number: The panel's id within its board.
-            x: Its left edge.
-            y: Its upper edge.
+            x: Its left edge in Grafana's units, 0 to COLUMNS - 1.
+            y: Its upper edge in Grafana's units, from 0.
         """
         custom = {
             "drawStyle": "line",

@@ -57,7 +57,7 @@ class LoginPages:
             sessions: Signs cookies.
             tokens: Tokens of forms.
             limits: Counts attempts.
-            proxies: The trusted proxies.
+            proxies: The proxies whose headers say from which address a request comes.
         """
         self._engine, self._answers, self._sessions, self._tokens = engine, answers, sessions, tokens
         self._limits, self._proxies = limits, proxies

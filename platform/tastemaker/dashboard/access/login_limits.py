@@ -43,7 +43,7 @@ class LoginLimits:
         """Count in the home folder.
 
         Args:
-            home: The home folder.
+            home: The home folder, which gets the file with the counts.
             key: A secret key; without it, one can't choose names that share a user's meter.
         """
         self._meters, self._key = RateLimiter(home / FILE_NAME, 4 * _SLOTS), key[:64]

@@ -45,9 +45,9 @@ class AccessMiddleware:
         """Stand before an application.
 
         Args:
-            app: The application.
+            app: The application that answers requests which are admitted.
             identification: Finds out who asks.
-            proxies: The trusted proxies.
+            proxies: The proxies whose headers say whether a browser's connection is encrypted.
             tokens: Tokens of forms.
             names: Names of this server, in lower case.
             https_names: Those of them that browsers use encrypted only.
