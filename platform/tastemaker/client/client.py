@@ -161,8 +161,8 @@ class Client:
         """Return the caller's own items in the best order for a user.
 
         Args:
-            user_id: The user.
-            candidates: The items to order.
+            user_id: The user who will see the items.
+            candidates: The ids of the items to order.
             k: How many of them to return; None for all that may be shown.
             context: As in `recommend`.
             device_id: As in `recommend`.
@@ -178,7 +178,7 @@ class Client:
         """Return the items most similar to one, most similar first.
 
         Args:
-            item_id: The item.
+            item_id: The id of the item that the others are to be like.
             k: The most items to return.
             user_id: The user who will see them: where several versions answer, it chooses one.
 

@@ -64,7 +64,7 @@ class ExperimentProvider(AbstractProvider):
         """Answer by a plan.
 
         Args:
-            plans: The plan.
+            plans: Gives the plan in force.
             exposures: Reports which units got which variant; None where the shop's code reports it.
             pseudonym: Returns an id's pseudonym, where the log has pseudonyms:
                 `tastemaker.privacy.pseudonyms.Pseudonyms.of`. Without it, units would be others there.

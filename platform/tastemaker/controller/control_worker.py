@@ -91,7 +91,7 @@ class ControlWorker:
         """Return a list, and copy the request to shadow variants.
 
         Args:
-            asked: The request.
+            asked: The request, as `list_request` makes it.
             request_id: The answer's id where the first service answers. Others get ids of their own, so that
                 the log never has two answers of one id.
         """

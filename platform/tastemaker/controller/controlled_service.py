@@ -35,11 +35,11 @@ class ControlledService:
     """A service, and its latest answers."""
 
     def __init__(self, pinned: PinnedService, limits: ClientLimits, key: str | None = None) -> None:
-        """Prepare to ask.
+        """Prepare to ask a service.
 
         Args:
-            pinned: The service.
-            limits: Of its requests.
+            pinned: The service's name, address and version.
+            limits: The deadline of a request, and how many may wait or be on their way.
             key: The API key for services that are reached over the network.
         """
         self.pinned = pinned

@@ -72,8 +72,8 @@ class ListSource:
 
         Args:
             routes: Of the plan in force.
-            route: The request's.
-            asked: The request.
+            route: Which services may answer the request, by that plan.
+            asked: The request, as `list_request` makes it.
             request_id: The answer's id where the first service answers.
         """
         if route.mixed and not asked.request.diversity:

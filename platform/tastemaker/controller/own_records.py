@@ -27,8 +27,8 @@ class OwnRecords:
         """Prepare to write.
 
         Args:
-            static_ids: The static list.
-            spool: The log.
+            static_ids: The items of the static list, in the order in which they are shown.
+            spool: What the records are offered to.
             recent: What users did lately: it rules items of the static list out.
         """
         self._static_ids, self._spool, self._recent = static_ids, spool, recent
@@ -39,7 +39,7 @@ class OwnRecords:
         """Answer with the static list, and offer the record to the log.
 
         Args:
-            asked: The request.
+            asked: The request, as `list_request` makes it.
             request_id: The answer's.
             model: The model whose service did not answer; None if there is none.
             assignment: The variant that the unit was assigned to.
@@ -65,10 +65,10 @@ class OwnRecords:
         """Offer the record of an interleaved list to the log.
 
         Args:
-            asked: The request.
-            answer: The list.
+            asked: The request, as `list_request` makes it.
+            answer: The list that the user gets, with the request's id.
             teams: For each item the variant that placed it; None for one variant's whole list.
-            assignment: The experiment.
+            assignment: The experiment, and the variant that the unit was assigned to.
             seconds: From the request to the answer.
         """
         ask = _as_asked(asked, answer.request_id, assignment)

@@ -44,7 +44,7 @@ class PinnedServers:
         """Follow a plan.
 
         Args:
-            plans: The plan.
+            plans: Gives the plan in force.
             start: Starts a service.
             start_guard: Starts the guard.
         """
@@ -97,7 +97,7 @@ def start_service(settings: Settings, pinned: PinnedService) -> subprocess.Popen
 
     Args:
         settings: Of the home folder.
-        pinned: The service.
+        pinned: The service's model and version, and the address of its socket.
 
     Returns:
         The process of the server, which may not listen yet. It leads a session of processes of its own.

@@ -51,7 +51,7 @@ class PlanRoutes:
         """Compile a plan.
 
         Args:
-            in_force: The plan.
+            in_force: The plan with its digest, and what assigns units by it.
             services: Its services by name: a request keeps them where the plan changes in the meantime.
             mixes: Whether lists may be interleaved; if not, the units of such experiments are in none.
         """

@@ -17,7 +17,7 @@ def newest_ids(text: str, settings: Settings, limit: int) -> list[str]:
     The spool has the newest requests: if it has enough matches, nothing else is opened.
 
     Args:
-        text: The query.
+        text: The query, as a person writes it.
         settings: Name the spool, the log database and the lake.
         limit: The most ids.
 

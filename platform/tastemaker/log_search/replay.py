@@ -82,8 +82,8 @@ def replay(
     """Return what a version would have answered to a logged request.
 
     Args:
-        request_id: The request's id.
-        loaded: The version.
+        request_id: The id of the logged request.
+        loaded: The version that answers now.
         settings: Name the log and say how to rank.
         as_trained: Whether a version that learns online may answer as it was trained.
 

@@ -91,7 +91,7 @@ def newest_in_lake(lake: Lake, query: Query, limit: int) -> list[Record]:
     Days are read from the newest on, twice as many at a time, until there are enough matches.
 
     Args:
-        lake: The lake.
+        lake: The lake that requests were drained to.
         query: The conditions.
         limit: The most matches.
 

@@ -42,7 +42,7 @@ class LoggedFeedback:
 
         Args:
             impressions: Rows of `attribution.ATTRIBUTED`, in its order.
-            after: The position.
+            after: The position, whose digest those of the impressions are added to.
         """
         self._rows = impressions.combine_chunks()
         self._after = after
@@ -136,7 +136,7 @@ def read(
         lake: Where drained requests and feedback are.
         problem: Gives each event type its reward and window.
         versions: Ids of the versions whose impressions are read.
-        after: The position.
+        after: The position that they come after.
         feedback_delay: Seconds from the impression to the arrival of its feedback, at most.
         undrained: Records that are still in a spool.
 

@@ -55,7 +55,7 @@ def newest_of(engine: Engine, version_id: str) -> BaselineComparison | None:
 
     Args:
         engine: The metadata database.
-        version_id: The champion.
+        version_id: The id of the version that is champion.
 
     Returns:
         The comparison; None where there is none, or another recipe has been compared since.

@@ -51,7 +51,7 @@ def record(
     Args:
         engine: The metadata database.
         problem: The problem's name.
-        version_id: The version.
+        version_id: The version's id.
         action: What was done.
         forced: Whether a person overrode the challenger test.
         reason: Why, in words.
@@ -84,7 +84,7 @@ def newest_of(engine: Engine, version_id: str, *, before: datetime) -> Promotion
 
     Args:
         engine: The metadata database.
-        version_id: The version.
+        version_id: The version's id.
         before: Later entries are left out.
     """
     columns = [promotions.c[name] for name in Promotion.__dataclass_fields__]

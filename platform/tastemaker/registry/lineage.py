@@ -95,7 +95,7 @@ def read_lineage(engine: Engine, version_id: str) -> VersionLineage:
 
     Args:
         engine: The metadata database.
-        version_id: The version.
+        version_id: The version's id.
 
     Raises:
         RegistryError: There is no such version.

@@ -150,7 +150,7 @@ def verify_files(folder: Path, expected: Files) -> None:
     """Check that a folder has exactly the files that were written, unaltered.
 
     Args:
-        folder: The folder.
+        folder: The folder that holds the files, also in subfolders.
         expected: The size and hash of each file.
 
     Raises:

@@ -76,9 +76,9 @@ def stand_before(
     """Put a gateway in front of a service that was made with `FrontedService`.
 
     Args:
-        made: The service.
+        made: The service, whose `front` and `unread` are set.
         routes: What it answers.
-        process: Answers.
+        process: What answers, and counts what is refused.
         auth: Checks API keys.
     """
     made.front = partial(Gateway, routes=routes, process=process, auth=auth)

@@ -17,7 +17,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     Args:
         connection: Of the metadata database.
-        table: The table.
+        table: A table of the metadata database with a unique key.
         rows: Rows with the same columns.
     """
     _execute(connection, _insert(connection, table).on_conflict_do_nothing(), rows)
@@ -28,7 +28,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
 
     Args:
         connection: Of the metadata database.
-        table: The table.
+        table: A table of the metadata database with a primary key.
         rows: Rows with the same columns, those of the primary key among them.
     """
     if not rows:

@@ -12,7 +12,7 @@ def listen(host: str, port: int, *, fix: str) -> socket.socket:
 
     Args:
         host: IPv4 or IPv6 address, or a name.
-        port: The port.
+        port: The port; 0 for any that is free.
         fix: What to do if the address is taken.
 
     Raises:

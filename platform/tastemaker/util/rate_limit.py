@@ -25,7 +25,7 @@ class RateLimiter:
         """Open the file, or create it. Its clock restarts with the machine.
 
         Args:
-            path: The file.
+            path: The file, which the processes of this machine share.
             slots: How many rates it counts.
         """
         self._next = memoryview(shared(path, slots * _SLOT_BYTES)).cast("d")
@@ -34,8 +34,8 @@ class RateLimiter:
         """Return the seconds until a request is allowed; 0 if it is now, and then it is counted.
 
         Args:
-            slot: Whose rate it is.
-            per_second: The limit.
+            slot: The number of the rate, from 0.
+            per_second: The most requests per second, above 0.
             burst: Requests that may come at once; None for those of one second, at least one.
         """
         now = time.monotonic()

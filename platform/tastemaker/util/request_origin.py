@@ -39,7 +39,7 @@ def is_for(request: HTTPConnection, names: Collection[str]) -> bool:
     """Return whether a request is for one of these names, or for an address, which no site can make its own.
 
     Args:
-        request: The request.
+        request: Whose header Host is read.
         names: In lower case.
     """
     name = host_name(request)
@@ -50,7 +50,7 @@ def is_from_own_page(request: HTTPConnection, names: Collection[str]) -> bool:
     """Return whether no page of another site sent a request, as far as its browser says.
 
     Args:
-        request: The request.
+        request: Whose headers Origin and Sec-Fetch-Site are read.
         names: The server's own names, in lower case.
     """
     origin = request.headers.get("origin")

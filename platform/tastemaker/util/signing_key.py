@@ -16,7 +16,7 @@ def signing_key(path: Path, variable: str) -> bytes:
     """Return the key in an environment variable, else the one in a file, which is made if it is missing.
 
     Args:
-        path: The file.
+        path: The file, which is not read where the variable is set.
         variable: The environment variable's name.
 
     Raises:

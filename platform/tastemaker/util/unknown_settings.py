@@ -36,7 +36,7 @@ def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) ->
 
     Args:
         environment: The names of all variables.
-        settings: The settings class.
+        settings: The class whose fields are the known settings.
     """
     found = []
     for name in sorted(environment):
@@ -69,7 +69,7 @@ def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:
 
     Args:
         path: The key, after the keys of the sections that it is in.
-        settings: The settings class.
+        settings: The class whose fields are the known settings.
     """
     section: type[BaseModel] | None = settings
     for part in path[:-1]:

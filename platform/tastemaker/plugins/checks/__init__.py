@@ -112,7 +112,7 @@ def parametrize_with_checks(*recommenders: type[Recommender[Any]]) -> Callable[[
     """Return a pytest test function that runs each check on each model.
 
     Args:
-        recommenders: The model classes.
+        recommenders: The model classes to check.
 
     Returns:
         A parametrized function to assign to a name that begins with `test`. Its cases have ids such as

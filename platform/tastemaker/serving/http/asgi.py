@@ -137,7 +137,7 @@ def within(seconds: float, awaited: Coroutine[Any, Any, T]) -> Generator[Any, An
 
     Args:
         seconds: The longest wait.
-        awaited: What to wait for.
+        awaited: The coroutine, which is cancelled after that time.
 
     Returns:
         What the coroutine returns.

@@ -108,8 +108,8 @@ def described(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> M
     """Return the OpenAPI document as HTML for people.
 
     Args:
-        routes: The endpoints.
-        interface: The application that has them.
+        routes: The endpoints, in the order in which they are shown.
+        interface: What the application that has them says of itself.
     """
     document = describe(routes, interface)
     operations = [

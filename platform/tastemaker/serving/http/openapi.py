@@ -155,7 +155,7 @@ def describe(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> di
 
     Args:
         routes: The endpoints.
-        interface: The application that has them.
+        interface: What the application that has them says of itself.
     """
     return {
         "openapi": "3.1.0",

@@ -67,11 +67,11 @@ def write(
     Only the latter is written for a model that does not personalize.
 
     Args:
-        folder: The version's.
+        folder: The folder of the version's precomputed files.
         model: Computes the lists.
         snapshot: The version's.
         features: All users' features, where the model reads them.
-        most_users: The most users.
+        most_users: The most users who get a list.
         length: The most items per list.
 
     Raises:

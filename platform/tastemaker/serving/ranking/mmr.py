@@ -29,7 +29,7 @@ def rerank(ranking: Ranking, k: int, likeness: Likeness, mmr_lambda: float) -> R
     Args:
         ranking: n rows of candidates, scores descending.
         k: The length of each list.
-        likeness: The similarity of items.
+        likeness: Given int32[m], item numbers, returns float32[m, m], their similarities.
         mmr_lambda: λ in [0, 1]; 0 keeps the model's order.
     """
     chosen = empty_ranking(len(ranking.items), k)

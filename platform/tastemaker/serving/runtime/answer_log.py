@@ -69,7 +69,7 @@ def record_of(ask: InferenceRequest, result: InferenceResult, seconds: float) ->
 
     Args:
         ask: The request as the model received it.
-        result: The answer.
+        result: The answer, with what only the log needs.
         seconds: How long it took.
     """
     request, answer = ask.request, result.answer

@@ -37,7 +37,7 @@ def write(folder: Path, model: Recommender[Any], snapshot: Snapshot) -> None:
     """Store the answers for a few users and an unknown one.
 
     Args:
-        folder: Of the version.
+        folder: The folder of the version's precomputed files.
         model: The fitted model.
         snapshot: What the version knows of users and items.
 

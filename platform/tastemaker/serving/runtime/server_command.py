@@ -44,7 +44,7 @@ def server_environment(home: Path, service: str, workers: int) -> dict[str, str]
     Args:
         home: The home folder.
         service: The name of the BentoML service.
-        workers: Its processes.
+        workers: The number of its processes.
     """
     defaults = {"OPENBLAS_NUM_THREADS": "1"}  # a worker is a core's worth: more of them, not more threads
     return (
