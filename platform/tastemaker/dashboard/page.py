@@ -27,7 +27,7 @@ Its parameters, in this order:
 
 It returns the whole content, also if there are no figures yet. A TastemakerError is shown instead of the
 page, with status 404 if it is an UnknownNameError, else 400. Errors of a database that does not answer
-(`reader.AWAY`) must pass: what was read last is shown then.
+(`reader.AWAY`) must pass: what was read last is shown then, if content of the page is kept.
 """
 Act = Callable[[DashboardReader, Mapping[str, str], Mapping[str, str], Viewer], str]
 """Does what a form asks for. It runs in a thread, after the form's token and the viewer's role were checked.
@@ -38,7 +38,7 @@ Its parameters, in this order:
 - path: the parts of the page's address by name. What `{number:int}` matches is an int, so take it as
   `str(path["number"])`.
 - fields: the fields of the form by name, as they were sent: unchecked text, and some may be missing.
-- viewer: who sent the form; a change is recorded under `viewer.name`.
+- viewer: who sent the form, whose name is recorded with what the database keeps of the change.
 
 It returns the path of the page that the browser opens next. A TastemakerError is shown with status 404 if it
 is an UnknownNameError, else 400.
