@@ -69,7 +69,7 @@ def snapshots_version(opened: Workspace, kind: Kind, cuts: Collection[int]) -> d
     """Return the version of feature snapshots: that of the tables and formulas that they were made from.
 
     Args:
-        opened: The workspace.
+        opened: The home folder, whose snapshots count.
         kind: `users` or `items`.
         cuts: The cutoffs, in seconds since 1970 UTC.
     """

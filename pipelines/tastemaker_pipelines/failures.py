@@ -54,7 +54,7 @@ def step_failures(instance: dg.DagsterInstance, run_id: str) -> list[StepFailure
 
     Args:
         instance: The instance that keeps the run.
-        run_id: The run.
+        run_id: The id of Dagster's run that failed.
     """
     failed, running, ending = [], {}, ""
     for entry in instance.all_logs(run_id, of_type=EVENTS):
@@ -75,7 +75,7 @@ def described(instance: dg.DagsterInstance, record: dg.RunRecord) -> FailedRun |
 
     Args:
         instance: The instance that keeps the run.
-        record: The run.
+        record: Dagster's record of the run that failed.
     """
     run = record.dagster_run
     first, *others = step_failures(instance, run.run_id)
@@ -108,7 +108,7 @@ def is_to_be_reported(record: dg.RunRecord, now: datetime) -> bool:
     command that waits for it is not.
 
     Args:
-        record: The run.
+        record: Dagster's record of the run, which may have ended otherwise.
         now: The time; what becomes of a run is known shortly after it failed.
     """
     run = record.dagster_run

@@ -22,7 +22,7 @@ def delete_old_runs(instance: dg.DagsterInstance, days: int, now: datetime) -> i
     Args:
         instance: The instance that keeps the runs.
         days: How many days ago a run ended that is deleted.
-        now: The time.
+        now: The current time, aware.
 
     Returns:
         The number of runs that were deleted.

@@ -19,7 +19,7 @@ class PoolWaits:
 
         Args:
             instance: The instance that keeps the run.
-            run_id: The run.
+            run_id: The id of Dagster's run that waits.
             say: Called with what it waits for, in words.
         """
         self._instance, self._run_id, self._say = instance, run_id, say

@@ -29,9 +29,9 @@ def run_process(settings: Settings, instance: dg.DagsterInstance, run_id: str) -
     """Show within the block that the process of a run lives, and end the runs of which that is not shown.
 
     Args:
-        settings: The home folder.
+        settings: Name the home folder, in which the runs' files are.
         instance: The instance that keeps the run.
-        run_id: The run.
+        run_id: The id of Dagster's run, which this process executes.
 
     Yields:
         Nothing, once; other runs are looked for every five seconds until the block ends.
@@ -65,7 +65,7 @@ def end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]
     """Fail the runs whose process is gone, and free their places in pools; return their ids.
 
     Args:
-        settings: The home folder.
+        settings: Name the home folder, in which the runs' files are.
         instance: The instance that keeps the runs.
     """
     ended = []

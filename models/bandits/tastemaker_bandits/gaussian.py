@@ -81,7 +81,7 @@ class GaussianBandit(Recommender[ConfigT]):
         Args:
             item: The arm.
             x: float64[d], the context.
-            reward: The reward.
+            reward: The reward of the impression; it may be below 0.
             examination: The probability that the position was looked at.
             weight: The weight of the observation, below 1 if it is older than the newest.
         """

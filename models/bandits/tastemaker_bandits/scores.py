@@ -112,7 +112,7 @@ class Scores(ABC):
         third of that of the error function.
 
         Args:
-            panels: the panels.
+            panels: the panels of the integral, whose last edge is the ceiling.
             density: float64[nodes, m], the items' densities at the nodes.
         """
         density = density.reshape(*panels.x.shape, len(self)) * panels.halves[:, None, None]
@@ -125,7 +125,7 @@ class Scores(ABC):
         """Return the same for items that are not likely to exceed the nodes, precise enough for long sums.
 
         Args:
-            panels: the panels.
+            panels: the panels of the integral, as in `above`.
             beyond: float64[panels, m], 1 - F at the panels' upper edges.
 
         Returns:

@@ -72,7 +72,7 @@ def pair_features(
     """Return the features of m candidates.
 
     Args:
-        candidates: The m candidates.
+        candidates: m candidates, with the scores and ranks of the retrievers.
         batch: The requests that they belong to.
         statistics: float32[n_items, 4], as `item_statistics` returns.
         user_features: Names of columns of `batch.user_features`.

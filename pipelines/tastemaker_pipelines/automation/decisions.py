@@ -75,7 +75,7 @@ def newest_evaluation(
     Dagster stores an evaluation when its result is another than that of the one before.
 
     Args:
-        instance: Dagster's instance.
+        instance: The instance whose daemon evaluates the conditions.
         model: The model's name.
     """
     storage = instance.schedule_storage

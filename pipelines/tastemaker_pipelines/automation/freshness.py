@@ -22,7 +22,7 @@ def freshness_window(opened: Workspace, model: str) -> timedelta | None:
     """Return the time after which a model is stale; None if no loss was measured that matters in ten years.
 
     Args:
-        opened: The workspace.
+        opened: The home folder, whose problem and measurements are read.
         model: The model's name.
     """
     loss = opened.settings.alerts.model_stale.loss
@@ -38,7 +38,7 @@ def freshness_policies(opened: Workspace, models: Iterable[str]) -> dict[str, dg
     A home folder without a problem file or database has measured nothing, and stays without one.
 
     Args:
-        opened: The workspace.
+        opened: The home folder, whose problem and measurements are read.
         models: The models' names.
     """
     settings = opened.settings

@@ -44,9 +44,9 @@ class TrainingSensor(dg.AutomationConditionSensorDefinition):
         """Create the sensor.
 
         Args:
-            name: Its name.
+            name: Its name on Dagster's page.
             workspace: What the conditions read, by the settings as they are at an evaluation.
-            arguments: Of the base class.
+            arguments: Those of Dagster's own sensor of conditions, such as its interval.
         """
         with warnings.catch_warnings():  # our conditions are code, and Dagster's way to evaluate such is new
             warnings.simplefilter("ignore", dg.BetaWarning)
@@ -115,7 +115,7 @@ def automated(plugins: Iterable[Plugin], workspace: LazyWorkspace) -> Callable[[
     """Return the function that gives an asset its code version, and the condition under which it is made.
 
     Args:
-        plugins: The models.
+        plugins: The models that can be trained.
         workspace: What the conditions read.
     """
     trained = {(BACKTESTS, plugin.name): plugin for plugin in plugins}

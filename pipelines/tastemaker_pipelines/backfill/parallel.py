@@ -17,7 +17,7 @@ def run_ranges(ranges: Sequence[DayRange], workers: int, on_end: Ended) -> list[
     """Validate ranges of days, some at once, and return why runs failed. A failed run stops no other.
 
     Args:
-        ranges: The ranges.
+        ranges: Ranges of days, each validated by a run of its own.
         workers: How many processes work at once.
         on_end: Called when a run ends.
     """

@@ -28,8 +28,8 @@ def run_range(settings: Settings, first: str, last: str) -> str:
 
     Args:
         settings: The home folder and the source.
-        first: The first partition.
-        last: The last partition.
+        first: The key of the first partition: a day.
+        last: The key of the last partition, which is validated, too.
     """
     job = build_backfill_defs(LazyWorkspace(settings)).resolve_implicit_global_asset_job_def()
     with open_instance(settings) as instance:

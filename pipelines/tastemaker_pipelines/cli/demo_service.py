@@ -93,9 +93,9 @@ def visit(workspace: Workspace, url: str, visits: int, mix: TrafficMix) -> Summa
 
     Args:
         workspace: Of the demo's home.
-        url: The service.
+        url: The service's address, without a path.
         visits: How many visits.
-        mix: Who comes.
+        mix: Which shares of the visits are anonymous or of bots, and the seed.
 
     Returns:
         What the users did and saw, and how fast the service was.

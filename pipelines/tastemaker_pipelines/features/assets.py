@@ -98,7 +98,7 @@ def _checked(opened: Workspace, kind: Kind, cuts: Sequence[int]) -> tuple[str, t
     """Check the newest snapshot, and store the result beside those of the gate.
 
     Args:
-        opened: The workspace.
+        opened: The home folder that has the snapshots.
         kind: `users` or `items`.
         cuts: The cutoffs, ascending.
 

@@ -31,8 +31,8 @@ def follow(workspace: Workspace, number: int, host: FlowHost) -> str:
     """Ask for the approval, or erase the user if that is due; return the end in words.
 
     Args:
-        workspace: The workspace.
-        number: The request.
+        workspace: Of the home folder that has the request.
+        number: The number of the request.
         host: The process that runs the flow.
     """
     requests = ErasureRequests(workspace.settings)

@@ -39,7 +39,7 @@ class FlowHost(Protocol):
         """Wait for a person's answer, by leaving the flow: it is run again when there is one.
 
         Args:
-            question: Markdown.
+            question: What the person decides, in Markdown.
             key: The same for the same question, of lower case letters, digits and dashes.
 
         Returns:
@@ -84,7 +84,7 @@ class PendingWork(NamedTuple):
 
         Args:
             seen: What the flow knew when it was left; None: it has not run.
-            now: The time.
+            now: The current time, aware.
             poll: Time between two polls.
         """
         if seen is None or seen.stamp != self.stamp:
@@ -113,7 +113,7 @@ def ask_until_recorded(
 
     Args:
         host: The process that runs the flow.
-        question: Markdown.
+        question: What the person decides, in Markdown.
         stamp: Return the work's stamp.
         record: Record an answer. Raises TastemakerError for one that can't be recorded.
     """
@@ -151,7 +151,7 @@ def leave(host: FlowHost, stamp: str, now: datetime) -> NoReturn:
 
     Args:
         host: The process that runs the flow.
-        stamp: The work's stamp.
-        now: The time.
+        stamp: The work's stamp, after the change of which the flow is run again.
+        now: The current time, aware.
     """
     host.wait(wait_key(stamp, f"{now:%Y%m%d%H%M%S%f}"))

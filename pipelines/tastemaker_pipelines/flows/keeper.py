@@ -37,8 +37,8 @@ class RunKeeper:
         """Create the keeper. Runs that another process began before now are taken for dead.
 
         Args:
-            workspace: The workspace.
-            deployments: Flow -> its deployment.
+            workspace: Of the home folder whose flows run.
+            deployments: Name of a flow -> the id of its deployment in Prefect.
             name: The deployments' name, which no other home folder's have.
             poll: Time between two looks at work that waits for a time, and from a failure to the next run.
         """
@@ -57,7 +57,7 @@ class RunKeeper:
 
         Args:
             client: A client of the Prefect server.
-            now: The time.
+            now: The current time, aware.
         """
         for work in pending_work(self._workspace):
             run = client.create_flow_run_from_deployment(

@@ -53,7 +53,7 @@ class LocalHost:
         """Leave the flow with a question, which a person answers by a command; never return.
 
         Args:
-            question: Markdown.
+            question: What the person decides, in Markdown.
             key: The same for the same question, of lower case letters, digits and dashes.
 
         Raises:
@@ -72,9 +72,9 @@ class LocalFlows:
         """Create the flows.
 
         Args:
-            workspace: The workspace.
+            workspace: Of the home folder whose flows run.
             poll: Time between two looks at work that waits for a time.
-            say: Prints a line.
+            say: Called with each line for people: an end, a question, a failure.
         """
         self._workspace, self._poll, self._say = workspace, poll, say
         self._hosts: dict[tuple[str, int], LocalHost] = {}
@@ -84,7 +84,7 @@ class LocalFlows:
         """Run each flow whose work is due, and return how many failed.
 
         Args:
-            now: The time.
+            now: The current time, aware.
         """
         found = [
             work

@@ -32,8 +32,8 @@ def follow(workspace: Workspace, number: int, host: FlowHost) -> str:
     """Ask for the approval, or take the steps that are due; return the end in words.
 
     Args:
-        workspace: The workspace.
-        number: The rollout.
+        workspace: Of the home folder that has the rollout.
+        number: The rollout's id.
         host: The process that runs the flow.
     """
     found = steps.advance(workspace, number)

@@ -59,9 +59,9 @@ def serve(workspace: Workspace, poll: timedelta, say: Callable[[str], None]) -> 
     """Serve the flows to the Prefect server at PREFECT_API_URL, until the process ends.
 
     Args:
-        workspace: The workspace.
+        workspace: Of the home folder whose flows are served.
         poll: Time between two looks at work that waits for a time.
-        say: Prints a line.
+        say: Called once, with the line that says what is served.
 
     Raises:
         TastemakerError: There is no such server, or another process serves the flows.

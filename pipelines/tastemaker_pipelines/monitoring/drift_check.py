@@ -26,7 +26,7 @@ def drift_result(model: str, since: datetime | None, verdict: str) -> dg.AssetCh
     Args:
         model: The model that the report is about.
         since: When the first of the model's newest reports was written that all found drift; None: no drift.
-        verdict: What the report says.
+        verdict: What the report says, in a sentence for Dagster's page.
     """
     found = {} if since is None else {SINCE: dg.MetadataValue.timestamp(since)}
     return dg.AssetCheckResult(

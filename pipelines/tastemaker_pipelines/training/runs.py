@@ -31,7 +31,7 @@ def training_run(run: dg.DagsterRun, opened: Workspace, model: str) -> Run:
     """Return what a model's training in a run is part of.
 
     Args:
-        run: The run.
+        run: Dagster's run, whose tags hold the reasons for its trainings.
         opened: Knows the model's versions.
         model: The model's name.
 

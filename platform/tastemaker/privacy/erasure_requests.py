@@ -97,8 +97,8 @@ class ErasureRequests:
 
         Args:
             user_id: As callers give it.
-            actor: Who enters it.
-            reason: Why, without the id.
+            actor: Who enters it; recorded.
+            reason: Why, without the user's id, since it is kept after the erasure.
 
         Returns:
             The new request, with its number and deadline.
@@ -162,9 +162,9 @@ class ErasureRequests:
         """Approve a waiting request.
 
         Args:
-            number: Of the request.
-            actor: Who approves it.
-            reason: Why, without the user's id.
+            number: The request's number.
+            actor: Who approves it; recorded.
+            reason: Why, without the user's id, since it is kept after the erasure.
 
         Returns:
             The request, which is approved.
@@ -178,9 +178,9 @@ class ErasureRequests:
         """Decline a waiting request, and delete the id.
 
         Args:
-            number: The request.
-            actor: Who declines it.
-            reason: Why, without the id.
+            number: The request's number.
+            actor: Who declines it; recorded.
+            reason: Why, without the user's id, since it is kept after the erasure.
 
         Returns:
             The request, which is declined.

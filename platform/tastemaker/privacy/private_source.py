@@ -31,7 +31,7 @@ class PrivateSource:
         """Wrap a source.
 
         Args:
-            source: The source.
+            source: What is read; its rows may name users.
             pseudonyms: None keeps the user ids.
             forgotten: Users whose earlier rows are removed.
             first_day: Days before it are not offered, since they would not be kept.

@@ -54,7 +54,8 @@ def pace_of(changes: Iterable[RolloutChange], promotion: PromotionSettings) -> P
     """Return the pace of a rollout.
 
     Args:
-        changes: Its changes.
-        promotion: As in `choose_pace`.
+        changes: Its changes; their evidence says whether the version is the champion's recipe with newer
+            data.
+        promotion: The settings of promotion, as in `choose_pace`.
     """
     return choose_pace(promotion, is_newer_fit=any(NEWER_FIT in one.evidence for one in changes))

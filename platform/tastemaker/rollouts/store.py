@@ -110,7 +110,7 @@ def rollouts_of(engine: Engine, version_id: str) -> list[Rollout]:
 
     Args:
         engine: The metadata database.
-        version_id: The version.
+        version_id: The id of the version.
     """
     return _read_all(engine, rollouts.c.version_id == version_id)
 
@@ -120,7 +120,7 @@ def refusal(engine: Engine, version_id: str) -> str | None:
 
     Args:
         engine: The metadata database.
-        version_id: The version.
+        version_id: The id of the version.
     """
     refused = next((one for one in rollouts_of(engine, version_id) if one.state in REFUSED), None)
     if refused is None:
@@ -139,7 +139,7 @@ def read_rollout(engine: Engine, rollout_id: int) -> Rollout:
 
     Args:
         engine: The metadata database.
-        rollout_id: The rollout.
+        rollout_id: The rollout's id.
 
     Raises:
         TastemakerError: There is no such rollout.
@@ -153,7 +153,7 @@ def read_changes(engine: Engine, rollout_id: int) -> Sequence[RolloutChange]:
 
     Args:
         engine: The metadata database.
-        rollout_id: The rollout.
+        rollout_id: The rollout's id.
     """
     return changes_of(engine, [rollout_id])[rollout_id]
 
@@ -163,7 +163,7 @@ def changes_of(engine: Engine, rollout_ids: Sequence[int]) -> dict[int, list[Rol
 
     Args:
         engine: The metadata database.
-        rollout_ids: The rollouts.
+        rollout_ids: The ids of the rollouts; one without a change has an empty list.
     """
     columns = [rollout_changes.c[name] for name in ("rollout_id", *RolloutChange._fields)]
     mine = rollout_changes.c.rollout_id.in_(rollout_ids)
@@ -183,7 +183,7 @@ def add(engine: Engine, proposal: Proposal, move: Move, now: datetime) -> Rollou
         engine: The metadata database.
         proposal: The version, and how it enters production.
         move: Who begins it, and why.
-        now: The time.
+        now: The current time, aware; it is recorded.
 
     Returns:
         The rollout with its new id.
@@ -201,8 +201,8 @@ def record(engine: Engine, rollout: Rollout, move: Move, now: datetime) -> Rollo
     Args:
         engine: The metadata database.
         rollout: The rollout before it.
-        move: The change.
-        now: The time.
+        move: The new state, with who made it and why.
+        now: The current time, aware; it is recorded.
 
     Raises:
         TastemakerError: Another process changed it in the meantime.

@@ -21,7 +21,7 @@ def in_shadow_since(rollout: Rollout, changes: Sequence[RolloutChange]) -> datet
     """Return since when the recipe of a rollout in the shadow has been there.
 
     Args:
-        rollout: The rollout.
+        rollout: A rollout that is in the shadow.
         changes: Its changes, oldest first.
     """
     since = shadow_since(changes)
@@ -34,7 +34,7 @@ def due_at(
     """Return when the next step is due, or was, of a version that no user has yet.
 
     Args:
-        rollout: The rollout.
+        rollout: The rollout as it is stored now.
         changes: Its changes, oldest first.
         promotion: How long a version is in the shadow, and whether a person must approve it.
 
@@ -53,7 +53,7 @@ def waits_for(rollout: Rollout, changes: Sequence[RolloutChange], promotion: Pro
     """Return what a rollout waits for, in words.
 
     Args:
-        rollout: The rollout.
+        rollout: The rollout as it is stored now.
         changes: Its changes, oldest first.
         promotion: The settings of promotion.
 

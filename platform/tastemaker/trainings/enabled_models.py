@@ -15,7 +15,7 @@ def takes_part(model: str, models: ModelsSettings, baseline: str) -> bool:
 
     Args:
         model: The model's name.
-        models: The settings.
+        models: The settings that enable and disable models.
         baseline: The name of the baseline.
     """
     if model == baseline:
@@ -27,7 +27,7 @@ def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
     """Check the names in the settings against the installed models, without importing any.
 
     Args:
-        models: The settings.
+        models: The settings that enable and disable models.
         baseline: The name of the baseline; None to skip its check.
 
     Raises:
@@ -49,7 +49,7 @@ def require_installed(where: str, given: Iterable[str], installed: Iterable[str]
 
     Args:
         where: What contains the names, for the message.
-        given: The names.
+        given: The names to check; the first unknown one is reported.
         installed: The names of the installed models.
 
     Raises:

@@ -106,8 +106,8 @@ class TrainingRecords:
         Args:
             run_id: The orchestrator's run.
             model: The model's name.
-            reasons: Why it is trained.
-            need: Its size.
+            reasons: Why it is trained, as the run's tags say.
+            need: Its events, and the memory that it is estimated to need and may use.
 
         Yields:
             Nothing, once the model's lock is held and the row is stored.
@@ -151,7 +151,7 @@ class TrainingRecords:
             outcome: evaluated, registered, unchanged or failed.
             cost: What the step cost.
             version_id: The version that was registered or found.
-            problem_text: Why it failed.
+            problem_text: Why it failed; None: it did not.
         """
         begun = self.get(run_id, model)
         total = cost if begun is None else begun.cost.plus(cost)

@@ -62,8 +62,8 @@ class TrainingRequests:
 
         Args:
             models: Names of the models; all enabled ones if empty.
-            actor: Who asks.
-            reason: Why.
+            actor: Who asks; the hourly limit is per actor.
+            reason: Why, in words; recorded.
             key: The actor's own name of the request, which makes sending it again harmless.
 
         Raises:
@@ -108,10 +108,10 @@ class TrainingRequests:
         """Record what became of a request.
 
         Args:
-            request_id: Its id.
+            request_id: The id that `add` gave the request.
             state: running, done or failed.
-            run_id: The orchestrator's run.
-            problem_text: Why it failed.
+            run_id: The orchestrator's run that trains the models; None before there is one.
+            problem_text: Why it failed; None: it did not.
         """
         ended_at = datetime.now(UTC) if state in (DONE, FAILED) else None
         values = {"state": state, "run_id": run_id, "problem_text": problem_text, "ended_at": ended_at}
@@ -153,7 +153,7 @@ def waiting_in_words(looked_at: datetime | None, now: datetime) -> str:
 
     Args:
         looked_at: When the orchestrator looked for requests last.
-        now: The present time.
+        now: The current time, aware.
     """
     if looked_at is None:
         return "no orchestrator has looked for requests yet: start dagster dev, or the daemon"

@@ -33,7 +33,7 @@ def measure(
     """Measure the ablation of a model.
 
     Args:
-        opened: The workspace.
+        opened: The home folder, whose data count, and in which the report is written.
         plugin: The model.
         features: The features to leave out, one at a time; empty for all.
         report: Called after each backtest.

@@ -34,9 +34,9 @@ def ensure_drift_reference(
     """Return a version's drift reference; make and store it unless it is stored.
 
     Args:
-        lake: The lake.
+        lake: The lake, whose events and log are read.
         registry: Where the version and the one before it are.
-        version: The version.
+        version: The version, in whose folder the reference is stored.
         user_columns: The shop's own columns of users that are compared.
 
     Raises:
@@ -61,7 +61,7 @@ def make_drift_reference(
     """Return the rows of the last days before a version's training ended.
 
     Args:
-        lake: The lake.
+        lake: The lake, whose events and log are read.
         loaded: The version.
         user_columns: The shop's own columns of users that are compared.
         before: The reference of the preceding version of the model, whose days are taken from it.

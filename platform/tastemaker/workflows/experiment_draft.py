@@ -32,7 +32,7 @@ def named_variants(workspace: Workspace, texts: Sequence[str], kind: Kind) -> di
     """Return the variants of models, with equal shares; the champion is control unless one is named so.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, whose registry has the versions.
         texts: `[NAME=]MODEL[@VERSION]`; without a version, the newest one of the model.
         kind: The kind of experiment; an A/A experiment without variants has the champion twice.
 
@@ -66,7 +66,7 @@ def as_recipes(workspace: Workspace, variants: Mapping[str, VariantDesign]) -> d
     """Return variants that follow their models as they are trained again, with the configs of their versions.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, whose registry has the versions.
         variants: Variants with frozen versions.
     """
     return {
@@ -101,7 +101,7 @@ def with_shares(
     """Return variants with their buckets; those without a given share divide the rest equally.
 
     Args:
-        variants: The variants.
+        variants: Variants by name, whose shares are replaced.
         given: Shares, 0 to 1, by variant.
 
     Raises:
@@ -137,8 +137,8 @@ def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign]
     Without planned units it has the fewest that are allowed, until `planned` replaces them.
 
     Args:
-        workspace: The workspace.
-        name: The experiment.
+        workspace: The home folder, whose settings and problem give the defaults.
+        name: The name of the new experiment.
         variants: The variants with their shares.
         given: Fields of `Design`; those that are None are left out.
     """
@@ -161,7 +161,7 @@ def planned(workspace: Workspace, design: Design) -> tuple[Design, str]:
     """Return a design with the units that the log says it needs, and what the log says in a sentence.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, whose log is drained before.
         design: The design; its planned units are replaced.
 
     Raises:
@@ -186,7 +186,7 @@ def uncarried_names(workspace: Workspace, design: Design) -> list[str]:
 
     Args:
         workspace: The workspace, whose log is drained before.
-        design: The design.
+        design: A design; without targeting, the log is not drained.
     """
     from tastemaker.event_log.shipping import collect
     from tastemaker.experiments.carried import uncarried

@@ -52,7 +52,7 @@ def store_forecasts(workspace: Workspace, experiment: Experiment) -> list[Experi
     """Compute and store the forecasts of an experiment's epoch, and return them.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the experiment; its log is drained before.
         experiment: The experiment; one of flags has none.
     """
     from tastemaker.event_log.shipping import collect

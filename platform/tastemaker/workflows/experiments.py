@@ -25,10 +25,10 @@ def make_ready(
     """Make a draft ready: versions answer golden requests, units are claimed, forecasts are stored.
 
     Args:
-        workspace: The workspace.
-        name: The experiment.
-        actor: Who does it.
-        reason: Why.
+        workspace: The home folder that has the experiment.
+        name: The experiment's name.
+        actor: Who does it, as in `Experiments.change`.
+        reason: Why, in words; it is recorded with the change.
         expected_changes: As in `Experiments.change`.
 
     Returns:
@@ -66,10 +66,10 @@ def begin_epoch(
     """Begin a new epoch, with forecasts of its own.
 
     Args:
-        workspace: The workspace.
-        name: The experiment.
-        actor: Who does it.
-        reason: Why.
+        workspace: The home folder that has the experiment.
+        name: The experiment's name.
+        actor: Who does it, as in `Experiments.change`.
+        reason: Why, in words; it is recorded with the change.
         design: The new design; None: it stays.
         expected_changes: As in `Experiments.change`.
 
@@ -102,11 +102,11 @@ def ship_variant(
     promotion, which would undo it.
 
     Args:
-        workspace: The workspace.
-        name: The experiment.
-        variant: The variant.
+        workspace: The home folder that has the experiment.
+        name: The experiment's name.
+        variant: The name of the variant that all users get.
         actor: A person, or the rollout that owns the experiment.
-        reason: Why.
+        reason: Why, in words; it is recorded with the change.
         confirmed: Guards that the person passes by.
         expected_changes: As in `Experiments.change`.
 

@@ -21,7 +21,7 @@ def store_learned_lists(workspace: Workspace, now: datetime | None = None) -> in
     """Count the lists that the variants of the active experiments learned from, and replace earlier counts.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the experiments and the log.
         now: When it is; None: the current time.
 
     Returns:

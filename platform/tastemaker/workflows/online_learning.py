@@ -132,7 +132,7 @@ def lists_learned_by(workspace: Workspace, version: Version) -> list[LearnedList
     """Return which lists a version learned from, in its training and online.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, with the log and the version's checkpoints.
         version: A version; what it learned online is that of its current checkpoint.
 
     Raises:
@@ -177,7 +177,7 @@ def learning_session(
     """Open a learning session, which holds the version's lock.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, with the log and the version's checkpoints.
         version: The version to update.
         wait: Whether to wait for the lock, and take over when the other process ends.
 

@@ -102,7 +102,7 @@ def _candidates(
     """Yield what may replace the champion, in the order in which it is tried.
 
     Args:
-        registry: The registry.
+        registry: Where the versions are.
         problem: The problem's name.
         model: The best model; None if none is better than the baseline.
         current: The champion; None if there is none.
@@ -135,9 +135,9 @@ def compare_with_baseline(
     """Store how the champion's recipe compares with the baseline on a leaderboard.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, in whose metadata database it is stored.
         board: The leaderboard.
-        champion: The champion.
+        champion: The champion of the leaderboard's problem.
 
     Returns:
         What was stored; None if the champion is the baseline, or the leaderboard has not its recipe.

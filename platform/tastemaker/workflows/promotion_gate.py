@@ -283,8 +283,8 @@ def is_newer_fit(version: Manifest, champion: Manifest) -> bool:
     was better at is still there.
 
     Args:
-        version: The version.
-        champion: The champion.
+        version: What is recorded of the version that may replace the champion.
+        champion: What is recorded of the champion.
     """
     made_of = ("model", "config", "distribution", "distribution_version", "problem_hash")
     is_same = all(getattr(version, name) == getattr(champion, name) for name in made_of)

@@ -18,7 +18,7 @@ def champions_ranking_report(opened: Workspace) -> tuple[Version, RankingReport]
     The champion itself may be older: then its lists are of users and days of an earlier test period.
 
     Args:
-        opened: The workspace.
+        opened: The home folder, whose champion and data count.
 
     Returns:
         The version and its report; or why there is none, in words.

@@ -70,12 +70,12 @@ class ShopPool:
         """Draw the users and their visits, and ask every version for its lists.
 
         Args:
-            shop: The shop.
+            shop: The shop, on the last day of its data.
             problem: Gives each event type its reward.
             predictors: Open the versions, one per variant, in the order of the design.
             control: The number of the control variant.
             window_days: How long a unit's visits count.
-            users: Users to draw.
+            users: How many users to draw, with replacement.
             seed: Of users and visits.
         """
         rng = np.random.default_rng(seed)

@@ -42,7 +42,7 @@ def tune(
     searched. The search continues earlier ones. A second process that tunes the same model waits.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, with its data and problem; the config is written there.
         plugin: The model.
         trials: The number of trials, including those of earlier calls.
         jobs: The number of processes.

@@ -128,7 +128,7 @@ class Audience:
         """Return the reactions of the user to a list, in their order in time.
 
         Args:
-            visit: The visit.
+            visit: The visit, whose source of chance is used; a bot views every item.
             items: int64[k], the items of the list, best first.
         """
         if visit.kind is Kind.BOT:
@@ -153,7 +153,7 @@ class Audience:
         """Return whether the user stays with the shop after a visit.
 
         Args:
-            visit: The visit.
+            visit: The visit, after `react`; a bot always stays.
             clicks: The number of clicks; 0 for a user who got no list.
         """
         if visit.kind is Kind.BOT or visit.rng.random() >= leave_chance(clicks) or self.gone[visit.user]:

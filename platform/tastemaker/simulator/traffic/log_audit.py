@@ -17,7 +17,7 @@ def verdict(settings: Settings, client_log: Path) -> LogAudit:
 
     Args:
         settings: The settings of the home folder.
-        client_log: The client log.
+        client_log: The file of the client log, which `simulate` wrote.
 
     Returns:
         The differences between the client log and the logs, which are collected into the lake first.

@@ -40,7 +40,7 @@ def question(visit: Visit, k: int) -> tuple[str, bytes]:
     """Return the path and the body of the request for a visit's list.
 
     Args:
-        visit: The visit.
+        visit: The visit; an anonymous one is described by the items that were browsed.
         k: The length of the list.
     """
     user = user_id(visit)
@@ -95,7 +95,7 @@ def report(
 
     Args:
         run: The name of the run, with which every event id begins.
-        visit: The visit.
+        visit: The visit, whose number is in the event ids.
         how: The faults of the visit.
         answer: The answer with the list.
         shown: int64[k], the items of the list.

@@ -53,7 +53,7 @@ def simulate(
         url: The address of the service.
         nature: The composition of the traffic.
         plan: The amount and the duration of the traffic, and its faults.
-        client_log: The client log.
+        client_log: The file of the client log, to which the run is appended.
         headers: Headers of every request, such as those for authentication.
         never_comes: Returns whether the user with an id never comes.
         is_ready: Whether the service was ready before its faults began: it need not answer now.

@@ -119,7 +119,7 @@ class Statistics:
 
         Args:
             path: The path of the endpoint.
-            reply: The reply.
+            reply: The reply; one that never came counts without a latency.
             usual: Whether the latency counts; not that of a client that sent slowly.
         """
         self.statuses[path][reply.status] += 1
@@ -137,7 +137,7 @@ class Statistics:
         """Count an impression of a list and the reactions to it.
 
         Args:
-            visit: The visit.
+            visit: The visit; that of a bot does not count.
             shown: The number of items of the list.
             expected: The true expected number of clicks.
             reactions: The reactions of the user.

@@ -23,10 +23,10 @@ def approve(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
     """Approve a version, and take the steps that are due then.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        actor: The person.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id.
+        actor: The person, in 1 to 200 characters; recorded.
+        reason: Why, in words; recorded.
 
     Returns:
         The rollout after these steps.
@@ -44,10 +44,10 @@ def decline(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> R
     """End a rollout without its version; the champion stays.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        actor: The person.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id.
+        actor: The person, in 1 to 200 characters; recorded.
+        reason: Why, in words; recorded.
 
     Returns:
         The rollout, which is declined.
@@ -65,10 +65,10 @@ def hold(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Roll
     """Take no further step until `resume`; users who have the version keep it.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        actor: The person.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id.
+        actor: The person, in 1 to 200 characters; recorded.
+        reason: Why, in words; recorded.
 
     Returns:
         The rollout, which is held.
@@ -86,10 +86,10 @@ def resume(workspace: Workspace, rollout_id: int, actor: str, reason: str) -> Ro
     """Continue a rollout that is held, and take the steps that are due.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        actor: The person.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id.
+        actor: The person, in 1 to 200 characters; recorded.
+        reason: Why, in words; recorded.
 
     Returns:
         The rollout after these steps.
@@ -109,10 +109,10 @@ def roll_back(workspace: Workspace, rollout_id: int, actor: str, reason: str) ->
     """Give all users the champion again, and end the rollout.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        actor: The person.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id.
+        actor: The person, in 1 to 200 characters; recorded.
+        reason: Why, in words; recorded.
 
     Returns:
         The rollout, which is rolled back.

@@ -30,9 +30,9 @@ def next_move(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutC
     """Return what is to be recorded next, after doing it; None: nothing is due.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout, which needs no approval any more.
-        changes: Its changes.
+        changes: Its changes, oldest first.
     """
     if rollout.state == "approval":
         return _started(workspace, rollout, changes)

@@ -54,10 +54,10 @@ def shadow_design(
     """Return the design of a rollout's shadow: a tenth of the requests is copied to the new version.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
-        champion: The champion.
-        version: The new version.
+        workspace: The home folder, whose settings and problem give the defaults.
+        rollout_id: The rollout's id, which is in the names of the experiment and its owner.
+        champion: The champion, whose lists users get.
+        version: The new version, whose answers no user gets.
         pace: The steps of the rollout.
     """
     shares = {CONTROL: BUCKETS - SHADOW_SHARE, NEW: SHADOW_SHARE}
@@ -72,10 +72,10 @@ def canary_design(
     """Return the design of a rollout's canary and ramp: equal numbers of users have either version.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, whose settings and problem give the defaults.
         rollout_id: The rollout; 0 for a plan before there is one.
-        champion: The champion.
-        version: The new version.
+        champion: The champion, which is control.
+        version: The version that may replace it.
         pace: The steps of the rollout; at each, the new version's users are the step's share of all.
     """
     halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
@@ -90,10 +90,10 @@ def comparison_design(workspace: Workspace, rollout_id: int, champion: Version, 
     `experiment_draft.planned` was asked.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, whose settings, problem and registry are used.
         rollout_id: The rollout; 0 for a plan before there is one.
-        champion: The champion.
-        version: The new version.
+        champion: The champion, which is control.
+        version: The version that may replace it.
     """
     halves = {CONTROL: BUCKETS // 2, NEW: BUCKETS // 2}
     variants = _variants(halves, champion, version)

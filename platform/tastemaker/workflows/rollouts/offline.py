@@ -23,9 +23,9 @@ def objection(workspace: Workspace, version: Version, path: RolloutPath) -> str 
     """Return why a version may not take a path, by backtests; None if it may.
 
     Args:
-        workspace: The workspace.
-        version: The version.
-        path: The path.
+        workspace: The home folder, with the backtests.
+        version: The version that is to enter production.
+        path: How it would; for `experiment` the test against the baseline is enough.
     """
     gate = workspace.promotion_gate
     try:
@@ -42,7 +42,7 @@ def next_move(workspace: Workspace, rollout: Rollout) -> Move:
     """Promote the version if it passes the test, and return what came of it.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout of the path offline, which needs no approval any more.
     """
     try:

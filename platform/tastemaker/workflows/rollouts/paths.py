@@ -44,8 +44,8 @@ def decide_path(workspace: Workspace, version: Version) -> PathDecision:
     """Return how a version enters production, by `promotion.path` and the traffic.
 
     Args:
-        workspace: The workspace.
-        version: The version.
+        workspace: The home folder, whose log shows the traffic.
+        version: The version that is to enter production.
     """
     champion = workspace.registry.champion(version.problem)
     if champion is None:

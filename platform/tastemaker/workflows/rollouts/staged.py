@@ -45,10 +45,10 @@ def next_move(
     """Return what is to be recorded next, after doing it; None: nothing is due.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout, which needs no approval any more.
-        changes: Its changes.
-        now: The time.
+        changes: Its changes, oldest first.
+        now: The current time, aware.
     """
     if rollout.state == "approval":
         version = workspace.registry.get(rollout.version_id)

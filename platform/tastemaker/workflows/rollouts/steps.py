@@ -63,10 +63,10 @@ def begin(
     """Begin the rollout of a version; `advance` takes its steps.
 
     Args:
-        workspace: The workspace.
-        version_id: The version.
+        workspace: The home folder that has the version.
+        version_id: The id of a registered version.
         actor: A person, or `schedule`.
-        reason: Why.
+        reason: Why, in words; recorded.
         now: The time; None: the current one.
         decided: Its path; None: it is decided here.
 
@@ -100,9 +100,9 @@ def is_replaceable(workspace: Workspace, rollout: Rollout, version: Version) -> 
     It does until users have the older one: of what is not shown to them, only the newest is worth its time.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The open rollout.
-        version: The other version.
+        version: The other version, for which a rollout is to begin.
     """
     older = workspace.registry.get(rollout.version_id)
     return (
@@ -132,8 +132,8 @@ def advance(workspace: Workspace, rollout_id: int, now: datetime | None = None) 
     """Take all steps of a rollout that are due, and return it.
 
     Args:
-        workspace: The workspace.
-        rollout_id: The rollout.
+        workspace: The home folder that has the rollout.
+        rollout_id: The rollout's id; one that has ended is returned as it is.
         now: The time; None: the current one.
 
     Raises:
@@ -187,8 +187,8 @@ def awaits_approval(workspace: Workspace, rollout: Rollout) -> bool:
     """Return whether a rollout does not continue before a person approves its version.
 
     Args:
-        workspace: The workspace.
-        rollout: The rollout.
+        workspace: The home folder that has the rollout; its settings may demand an approval.
+        rollout: The rollout as it is stored now.
     """
     if rollout.state != "approval" or is_approved(read_changes(workspace.engine, rollout.id)):
         return False

@@ -44,7 +44,7 @@ class Starter(NamedTuple):
         """Return the person who approved a rollout, else the rollout itself.
 
         Args:
-            rollout: The rollout.
+            rollout: A rollout that needs no approval any more.
             changes: Its changes, oldest first; there is at least one.
         """
         approved = next((one for one in reversed(changes) if APPROVED in one.evidence), None)
@@ -57,7 +57,7 @@ def versions_of(workspace: Workspace, rollout: Rollout) -> tuple[Version, Versio
     """Return the champion at a rollout's start, and the new version.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: A rollout whose problem had a champion.
     """
     return workspace.registry.get(str(rollout.champion_id)), workspace.registry.get(rollout.version_id)
@@ -67,9 +67,9 @@ def find(workspace: Workspace, name: str, rollout_id: int) -> Experiment | None:
     """Return a rollout's experiment by its name; None if there is none yet.
 
     Args:
-        workspace: The workspace.
-        name: The name.
-        rollout_id: The rollout.
+        workspace: The home folder that has the rollout.
+        name: The experiment's name, as `shadow_name` or `steps_name` returns it.
+        rollout_id: The id of the rollout that owns it.
 
     Raises:
         TastemakerError: A person made an experiment of this name.
@@ -87,9 +87,9 @@ def ensure_running(workspace: Workspace, rollout: Rollout, design: Design, start
     """Create, make ready and start an experiment, each unless it is done already.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout that owns it.
-        design: The design.
+        design: The design, which counts only if there is no experiment of its name yet.
         starter: Who starts it.
 
     Raises:
@@ -116,9 +116,9 @@ def outcome(workspace: Workspace, rollout: Rollout, changes: Sequence[RolloutCha
     That the rollout itself has freed the units since then is left out: the reason came before.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout, which has an experiment.
-        changes: Its changes.
+        changes: Its changes, oldest first.
     """
     experiment = _its(workspace, rollout)
     if experiment is None:
@@ -147,12 +147,12 @@ def change_if(
     """Change a rollout's experiment if it is in one of these states.
 
     Args:
-        workspace: The workspace.
-        rollout: The rollout.
-        action: The action.
+        workspace: The home folder that has the rollout.
+        rollout: The rollout; one without an experiment is left alone.
+        action: As in `Experiments.change`, such as `hold`.
         states: The states of the experiment.
-        actor: Who does it.
-        reason: Why.
+        actor: A person, or the rollout by `owner_of`.
+        reason: Why, in words; recorded with the experiment's change.
     """
     found = _its(workspace, rollout)
     if found is not None and found.state in states:
@@ -165,10 +165,10 @@ def end_all(workspace: Workspace, rollout: Rollout, actor: str, reason: str) -> 
     """End a rollout's experiments: all users get the default, and their units are free.
 
     Args:
-        workspace: The workspace.
-        rollout: The rollout.
-        actor: Who ends it.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout: The rollout that owns them.
+        actor: A person, or the rollout by `owner_of`.
+        reason: Why, in words; recorded with the experiment's change.
     """
     for name in (shadow_name(rollout.id), steps_name(rollout.id)):
         end(workspace, rollout, name, actor, reason)
@@ -178,11 +178,11 @@ def end(workspace: Workspace, rollout: Rollout, name: str, actor: str, reason: s
     """End one of a rollout's experiments, if there is one and it has not ended.
 
     Args:
-        workspace: The workspace.
-        rollout: The rollout.
-        name: The experiment.
-        actor: Who ends it.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout: The rollout that owns it.
+        name: The experiment's name.
+        actor: A person, or the rollout by `owner_of`.
+        reason: Why, in words; recorded with the experiment's change.
     """
     found = find(workspace, name, rollout.id)
     if found is not None and found.state not in ("decided", "archived"):
@@ -194,9 +194,9 @@ def ship(workspace: Workspace, rollout: Rollout, reason: str) -> Promotion | Non
     """End the experiment that took the steps with the new version, which becomes the champion.
 
     Args:
-        workspace: The workspace.
-        rollout: The rollout.
-        reason: Why.
+        workspace: The home folder that has the rollout.
+        rollout: The rollout, whose experiment runs.
+        reason: Why, in words; recorded with the experiment's change.
 
     Returns:
         The entry of the log of promotions; None if the variant had no version, which a rollout's has.
@@ -215,7 +215,7 @@ def end_promoted(workspace: Workspace, rollout: Rollout) -> None:
     """End what is left of a rollout's experiments after its version became the champion.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder that has the rollout.
         rollout: The rollout, whose version is the champion.
     """
     found = find(workspace, steps_name(rollout.id), rollout.id)

@@ -87,7 +87,7 @@ class ChildProcess:
         """Have a job done.
 
         Args:
-            job: What is to be done.
+            job: What the process does: read the data, a backtest or a version.
             progress: Called with the number of users evaluated, and of all.
 
         Returns:

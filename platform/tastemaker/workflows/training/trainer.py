@@ -70,7 +70,7 @@ class Trainer:
 
         Args:
             plugin: The model.
-            run: What it is part of.
+            run: The orchestrator's run that it is part of, and why it is trained.
             progress: Called with the number of users evaluated, and of all.
 
         Raises:
@@ -84,7 +84,7 @@ class Trainer:
 
         Args:
             plugin: The model.
-            run: What it is part of.
+            run: The orchestrator's run that it is part of, and why it is trained.
 
         Raises:
             TastemakerError: As `backtest`.

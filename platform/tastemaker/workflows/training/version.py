@@ -19,7 +19,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     backtest is run unless it is stored. Two processes at once get the same version.
 
     Args:
-        workspace: The workspace.
+        workspace: The home folder, with the data that are fitted.
         plugin: The model.
 
     Raises:
