@@ -94,7 +94,6 @@ class ChildProcess:
             The end of the job, also of one that failed, with what it cost.
 
         Raises:
-            EOFError: Never to the caller: where the process has ended, it becomes a TrainingEndedError.
             TrainingEndedError: The process used more memory than it may, or ended otherwise.
         """
         started, processor, cost = time.perf_counter(), self._processor_seconds(), Cost()
