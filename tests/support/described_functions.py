@@ -23,6 +23,7 @@ PROJECTS = ("platform", "pipelines", "feature_repo", "expectations", "models/*")
 
 _RETURN_TYPES_OF_NOTHING = {"None", "NoReturn", "Never"}
 _SAYS_WHAT_IT_RETURNS = re.compile(r"\b(returns?|yields?)\b", re.IGNORECASE)
+_REPEATS = re.compile(r"^(an?|the|its|their) |[.]$", re.IGNORECASE)
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -79,12 +80,14 @@ def missing_parts(function: griffe.Function) -> Iterator[str]:
     sections = _sections(function)
     described = _described(function)
     if function.name == "__init__" and isinstance(function.parent, griffe.Class):
-        described |= _described(function.parent)
+        described = _described(function.parent) | described
     elif function.docstring is None:
         yield "it has no docstring"
     if missing := [name for name in parameters if name not in described]:
         yield f"Args lacks {', '.join(missing)}"
-    if unknown := sorted(described - set(parameters)):
+    if empty := [name for name, text in described.items() if _REPEATS.sub("", text).lower() == _words(name)]:
+        yield f"Args only repeats the name of {', '.join(empty)}"
+    if unknown := sorted(described.keys() - set(parameters)):
         yield f"Args names {', '.join(unknown)}, which it does not have"
     if not ({griffe.DocstringSectionKind.returns, griffe.DocstringSectionKind.yields} & sections.keys()) and (
         str(function.returns or "None") not in _RETURN_TYPES_OF_NOTHING
@@ -156,9 +159,14 @@ def _sections(
     return {section.kind: section for section in found.docstring.parse(griffe.Parser.google)}
 
 
-def _described(found: griffe.Function | griffe.Class) -> set[str]:
+def _described(found: griffe.Function | griffe.Class) -> dict[str, str]:
+    """Return the description of each parameter in Args."""
     section = _sections(found).get(griffe.DocstringSectionKind.parameters)
-    return {each.name.lstrip("*") for each in section.value} if section else set()
+    return {each.name.lstrip("*"): each.description for each in section.value} if section else {}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _summary(function: griffe.Function) -> str:

@@ -45,6 +45,10 @@ FUNCTIONS: dict[str, tuple[str, list[str]]] = {
         f"def share(shown: int, at: int) -> float:{COMPLETE}",
         ["share: Args lacks at", "share: Args names clicked, which it does not have"],
     ),
+    "a parameter's name in place of a description": (
+        f"def share(shown: int, clicked: int) -> float:{COMPLETE.replace('Lists that were', 'The')}",
+        ["share: Args only repeats the name of shown"],
+    ),
     "a result": (
         f"def share(shown: int, clicked: int) -> float:{COMPLETE.replace('Return a', 'Compute the')}",
         ["share: Returns lacks float"],
@@ -112,6 +116,12 @@ def test_message_names_file_and_line(tmp_path: Path) -> None:
     assert [str(one) for one in search({"shop": tmp_path}, tmp_path)] == [
         "shop/shares.py:3: share: Args lacks a, b"
     ]
+
+
+@pytest.mark.slow
+def test_the_product_describes_them() -> None:
+    found = [str(one) for one in search(packages())]
+    assert found == [], "\n" + "\n".join(found)
 
 
 def test_all_packages_are_searched() -> None:
