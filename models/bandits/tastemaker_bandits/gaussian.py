@@ -155,9 +155,8 @@ class GaussianBandit(Recommender[ConfigT]):
         d is `context_size`, and one more if there is an intercept, which comes first.
 
         Args:
-            context: float32[n, context_size]; NaN counts as 0, and None as 0 throughout. Ignored if
-                `context_size`
-                is 0.
+            context: float32[n, context_size]; NaN and infinity count as 0, and None as 0 throughout. Ignored
+                if `context_size` is 0.
             n: The number of requests or rows of feedback.
 
         Raises:
@@ -177,7 +176,7 @@ class GaussianBandit(Recommender[ConfigT]):
             x[:, config.intercept :] = context
             flat = x.ravel()
             if not isfinite(flat.dot(flat)):
-                np.nan_to_num(x, copy=False)
+                np.nan_to_num(x, copy=False, posinf=0, neginf=0)
         return x
 
     def beliefs(self, batch: Batch) -> tuple[Float32, Float32]:

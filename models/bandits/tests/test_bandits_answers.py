@@ -252,15 +252,18 @@ def test_context_of_another_width_is_refused() -> None:
         model.recommend(ask(2, context=np.ones((1, 2))), 1)
 
 
-def test_missing_context_counts_as_zero() -> None:
-    model = (
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_context_that_is_not_finite_counts_as_zero(missing: float) -> None:
+    learned = [
         LinUCB(LinUCBConfig(context_size=2))
         .fit(arms(3))
-        .update(shown([0, 1], [1, 0], context=np.array([[1.0, np.nan], [0.5, 2]])))
-    )
-    nothing = model.recommend(ask(3), 3)
-    zeros = model.recommend(ask(3, context=np.array([[0.0, np.nan]])), 3)
-    np.testing.assert_array_equal(nothing.scores, zeros.scores)
+        .update(shown([0, 1], [1, 0], context=np.array([[1.0, value], [0.5, 2]])))
+        for value in (missing, 0.0)
+    ]
+    asked = [None, np.array([[0.0, missing]])]
+    scores = [model.recommend(ask(3, context=context), 3).scores for model in learned for context in asked]
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores, scores[:1] * 4)
 
 
 def test_a_bandit_without_anything_to_look_at_is_refused() -> None:
