@@ -79,13 +79,15 @@ def bad_version(workspace: Workspace, switch: AbstractContextManager[None]) -> I
         switch: Switches the fault `bad_version` on.
 
     Yields:
-        Nothing, once the version is deployed; a block that raises leaves it so, with the switch off.
+        Nothing, once the version is deployed.
 
     Raises:
         TastemakerError: There are no events, or a version can't be written.
     """
     version = _register(workspace)
-    with switch:
-        workspace.registry.deploy(version)
-        yield
-    deploy_faulty(workspace)
+    try:
+        with switch:
+            workspace.registry.deploy(version)
+            yield
+    finally:
+        deploy_faulty(workspace)
