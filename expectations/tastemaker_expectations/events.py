@@ -43,8 +43,7 @@ def suite() -> Suite:
                 "value_unreadable",
                 "The value is missing, or is not a finite number.",
                 "Fill it at the source, or leave `value` unmapped: then each event counts 1. If decimals "
-                "have a "
-                "comma: source.decimal.",
+                "have a comma: source.decimal.",
             ),
             always("value_is_number", True),
         ),
@@ -62,8 +61,7 @@ def suite() -> Suite:
                 "occurred_at_unreadable",
                 "The time is missing, or is not a date and time.",
                 "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970; or say how they are "
-                "written: "
-                "source.time_format.",
+                "written: source.time_format.",
             ),
             present("seconds_from_now"),
         ),

@@ -25,8 +25,7 @@ def id_checks(name: str) -> tuple[Check, Check]:
                 f"The row has no {name}: it is null, blank, or a word for a missing value such as NULL or "
                 "NaN.",
                 f"Fill it at the source, or map the right column to {name} in tastemaker.toml. If such a "
-                "word "
-                "is an id: source.missing_ids.",
+                "word is an id: source.missing_ids.",
             ),
             between(f"{name}_bytes", low=1),
         ),

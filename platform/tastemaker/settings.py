@@ -443,7 +443,7 @@ def described(error: ValidationError, model: type[BaseModel] | None = None) -> s
     """Return a validation error in words, one line per mistake: key, value and what is allowed.
 
     Args:
-        error: The error.
+        error: What Pydantic found, with the place and the value of each mistake.
         model: The model that refused the values; with it, the intended key is suggested for a mistyped one.
     """
     lines = []

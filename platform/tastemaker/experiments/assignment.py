@@ -87,7 +87,7 @@ class Assigner:
         """Compile a plan.
 
         Args:
-            plan: The plan.
+            plan: What assigns units: its experiments, their buckets and variants.
             folder: The plan's folder, in which its files of enrolled units are.
 
         Raises:

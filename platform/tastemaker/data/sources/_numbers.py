@@ -99,8 +99,7 @@ def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) 
         return NumberForm("." if seen.dot > seen.comma else ",")
     raise SourceError(
         f"{what}: the column {column} has numbers with a decimal dot, such as {seen.only_dot!r}, and others "
-        "with a "
-        f"decimal comma, such as {seen.only_comma!r}",
+        f"with a decimal comma, such as {seen.only_comma!r}",
         fix=f"write them alike at the source; to read one kind and set the other aside: {setting}",
     )
 

@@ -91,8 +91,7 @@ def _guess(path: Path, named: Path, detected: Detected) -> str:
     shown = quoted.decode(detected.encoding, "replace").strip()[:120]
     return (
         f"{named} is not UTF-8 and is read as {detected.encoding}: line {detected.line} reads {shown!r}. If "
-        "that is "
-        "wrong, name the encoding: source.encoding"
+        "that is wrong, name the encoding: source.encoding"
     )
 
 

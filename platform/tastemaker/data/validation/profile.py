@@ -162,8 +162,7 @@ def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = F
     who = "one user" if hidden else f"the user {user!r}"
     return (
         f"{who} has {count:,} of {total:,} events ({count / total:.0%}): if that is not a person but a till, "
-        "a test "
-        "account or a placeholder for anonymous sales, leave these rows out at the source.",
+        "a test account or a placeholder for anonymous sales, leave these rows out at the source.",
     )
 
 
