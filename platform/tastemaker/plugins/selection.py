@@ -114,6 +114,14 @@ def _check_form(scores: object, shape: tuple[int, int]) -> None:
         )
 
 
+def _check_length(k: int) -> None:
+    """Raise PluginError for a negative length of lists."""
+    if k < 0:
+        raise PluginError(
+            f"k, the length of the lists, is {k}, must be at least 0", fix="pass the k of `recommend`"
+        )
+
+
 def _check_finite(scores: Float32, looked_at: Float32 | None = None) -> None:
     """Raise ScoresError for NaN and +inf; with -inf a model rules an item out.
 
@@ -187,7 +195,11 @@ def empty_ranking(n: int, k: int) -> Ranking:
     Args:
         n: The number of rows.
         k: The length of the lists.
+
+    Raises:
+        PluginError: k is negative.
     """
+    _check_length(k)
     return Ranking(
         np.full((n, k), NO_ITEM, np.int32),
         np.full((n, k), -np.inf, np.float32),
@@ -204,16 +216,21 @@ def best_columns(scores: Float32, k: int) -> Int64:
 
     Args:
         scores: float32[n, width], -inf where a column may not be chosen.
-        k: How many columns.
+        k: How many columns; 0 for none.
 
     Returns:
         int64[n, min(k, width)].
 
     Raises:
         ScoresError: A score is NaN or +inf.
+        PluginError: k is negative.
     """
     n, width = scores.shape
+    _check_length(k)
     k = min(k, width)
+    if k == 0:
+        _check_finite(scores)
+        return np.empty((n, 0), np.int64)
     layers = max(int(np.sqrt(width / max(k, 1)) / 3), LAYERS)
     n_blocks = -(-width // layers)
     if scores.size <= FEW or n_blocks < 2 * k:

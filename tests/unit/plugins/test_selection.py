@@ -73,7 +73,7 @@ def requests(draw: st.DrawFn) -> tuple[Float32, Batch, int]:
         restrictions["excluded"] = csr_array(draw(hnp.arrays(np.bool_, (n, n_items))))
     if draw(st.booleans()):
         restrictions["available"] = draw(hnp.arrays(np.bool_, n_items))
-    return scores, batch_of(n, n_items, **restrictions), draw(st.integers(1, 50))
+    return scores, batch_of(n, n_items, **restrictions), draw(st.integers(0, 50))
 
 
 @given(requests())
@@ -144,11 +144,28 @@ def test_wide_rows_are_sorted_exactly(width: int, k: int, levels: int) -> None:
     np.testing.assert_array_equal(best_columns(scores, k), expected)
 
 
+@pytest.mark.parametrize("width", [0, 10, 5003], ids=["no column", "sorted", "in blocks"])
+@pytest.mark.parametrize("n", [0, 3])
+def test_no_column_is_the_best_of_none(n: int, width: int) -> None:
+    scores = np.zeros((n, width), np.float32)
+    assert best_columns(scores, 0).shape == (n, 0)
+    assert select(scores, batch_of(n, width), 0).items.shape == (n, 0)
+    with pytest.raises(PluginError, match="k, the length of the lists, is -1, must be at least 0"):
+        best_columns(scores, -1)
+    with pytest.raises(PluginError, match="k, the length of the lists, is -1, must be at least 0"):
+        select(scores, batch_of(n, width), -1)
+
+
+def test_scores_are_checked_for_empty_lists_too() -> None:
+    with pytest.raises(ScoresError, match="1 of 2 scores are nan"):
+        best_columns(np.array([[0, np.nan]], np.float32), 0)
+
+
 @settings(max_examples=150)
 @given(
     n=st.integers(0, 6),
     width=st.integers(1, 700),
-    k=st.integers(1, 40),
+    k=st.integers(0, 40),
     levels=st.sampled_from([1, 2, 30, 2**20]),
     ruled_out=st.sampled_from([0.0, 0.02, 0.5, 0.99, 1.0]),
     seed=st.integers(0, 2**32 - 1),
