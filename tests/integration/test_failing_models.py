@@ -246,8 +246,12 @@ def test_the_command_line_chooses_models(tmp_path: Path, words: list[str], model
 def test_a_wrong_name_on_the_command_line_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     small_shop.settings(home)
-    refused = commands.done(home, "tastemaker", "run", "--without", "rankr", status=2)
-    assert "did you mean ranker?" in refused.stderr
+    for option in ("--only", "--without"):
+        refused = commands.done(home, "tastemaker", "run", option, "rankr", status=2)
+        assert f"{option} contains 'rankr', which is not an installed model" in refused.stderr
+        assert "did you mean ranker?" in refused.stderr
+    refused = commands.done(home, "tastemaker", "run", "--without", "popularity", status=2)
+    assert "--without contains popularity, the baseline" in refused.stderr
 
 
 LATE = "self.n = data.n_items; assert len(data.events) < {most}, 'too many events'"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.names import Name
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -22,8 +24,16 @@ if TYPE_CHECKING:
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
 @click.option("--force", is_flag=True, help="Ingest days even if they did not change (a backfill).")
-@click.option("--only", multiple=True, metavar="MODEL", help="Only this model and the baseline; repeatable.")
-@click.option("--without", multiple=True, metavar="MODEL", help="All models but this one; repeatable.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=Name(),
+    metavar="MODEL",
+    help="Only this model and the baseline; repeatable.",
+)
+@click.option(
+    "--without", multiple=True, type=Name(), metavar="MODEL", help="All models but this one; repeatable."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(
     select: str | None,
@@ -52,12 +62,13 @@ def run(
     from rich.console import Console
 
     from tastemaker.settings import load_settings
-    from tastemaker.trainings.enabled_models import require_choice
+    from tastemaker.trainings.enabled_models import require_baseline, require_choice
     from tastemaker.workflows.workspace import Workspace
 
     console = Console(stderr=as_json)
     workspace = Workspace(_choosing(load_settings(), only, without))
     _ = workspace.problem  # a wrong problem file is reported before anything starts
+    require_baseline("--without", without, workspace.problem.baseline)
     require_choice(workspace.settings.models, workspace.problem.baseline)
     _name_lost_versions(workspace, console)
     outcome = carry_out(workspace, console, select, days_config(start, end, force=force))
@@ -69,6 +80,11 @@ def run(
 
 def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...]) -> Settings:
     """Return the settings with the models that the command line chooses; `--only` replaces models.enabled."""
+    from tastemaker.plugins.discovery import installed_names
+    from tastemaker.trainings.enabled_models import require_installed
+
+    for option, names in (("--only", only), ("--without", without)):
+        require_installed(option, names, installed_names())
     models = settings.models
     chosen = models.model_copy(
         update={"enabled": only or models.enabled, "disabled": (*models.disabled, *without)}

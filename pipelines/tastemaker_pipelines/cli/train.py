@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.names import Name
+
 if TYPE_CHECKING:
     from tastemaker.trainings.status import TrainingStatus
     from tastemaker.workflows.workspace import Workspace
@@ -18,7 +20,7 @@ WIDTH = 80
 
 
 @click.command()
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, type=Name(), metavar="[MODEL]...")
 @click.option(
     "--when", is_flag=True, help="Show last and next training of each model, and why; train nothing."
 )

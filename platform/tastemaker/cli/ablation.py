@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tastemaker.cli.names import Name
+
 
 @click.command("ablation", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model")
@@ -13,6 +15,7 @@ import click
     "--feature",
     "features",
     multiple=True,
+    type=Name(),
     metavar="NAME",
     help="A feature to leave out; may be repeated.  [default: each in turn]",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.names import Name
 from tastemaker.cli.person import by_option, person
 from tastemaker.cli.promotion import as_json_option
 
@@ -38,6 +39,7 @@ def _confirm_option(guards: str) -> _Decorator:
         "--confirm",
         "confirmed",
         multiple=True,
+        type=Name(),
         metavar="GUARD",
         help=f"Do without {guards}; it is recorded. May be given more than once.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tastemaker.cli.names import Name
 from tastemaker.cli.numbers import Number
 from tastemaker.cli.promotion import as_json_option
 
@@ -60,7 +61,11 @@ def holdouts(context: click.Context, as_json: bool) -> None:
     help="What is held out.",
 )
 @click.option(
-    "--namespace", "covers", multiple=True, help="Only this namespace; may be given more than once."
+    "--namespace",
+    "covers",
+    multiple=True,
+    type=Name(),
+    help="Only this namespace; may be given more than once.",
 )
 @click.option("--reason", required=True, help="What it is for; it is recorded.")
 @as_json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.names import Name
 from tastemaker.cli.numbers import Number
 from tastemaker.cli.person import by_option, person
 from tastemaker.cli.promotion import as_json_option
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     "--variant",
     "variants",
     multiple=True,
+    type=Name(),
     metavar="[NAME=]MODEL[@VERSION]",
     help="A model against the champion; repeatable. NAME control replaces the champion.",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker.cli.names import Name
 from tastemaker.cli.numbers import ROW_NUMBER
 from tastemaker.cli.person import by_option, person
 from tastemaker.errors import TastemakerError
@@ -192,7 +193,9 @@ def silences(with_ended: bool, end: int | None, as_json: bool) -> None:
 
 
 @click.command("test")
-@click.option("--channel", "names", multiple=True, help="Only this channel; may be given more than once.")
+@click.option(
+    "--channel", "names", multiple=True, type=Name(), help="Only this channel; may be given more than once."
+)
 @_json_option
 def send_test(names: tuple[str, ...], as_json: bool) -> None:
     """Send a test alert and its end through every channel.

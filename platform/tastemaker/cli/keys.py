@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.names import NameChoice
 from tastemaker.cli.numbers import Number
 from tastemaker.util import strict_json
 
@@ -43,7 +44,7 @@ def keys() -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice(SCOPES),
+    type=NameChoice(SCOPES),
     help="recommend: read lists, similar items and explanations. feedback: send events. "
     "manage: change items and users. report: report figures and answers of a foreign model as NAME. "
     "train: request trainings of models. "

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from tastemaker.cli.names import Name
+
 
 @click.command("learning-curve", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, type=Name(), metavar="MODEL...")
 @click.option(
     "--weeks",
     default=8,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from tastemaker.cli.names import Name
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, type=Name(), metavar="MODEL...")
 @click.option(
     "--seeds",
     "count",

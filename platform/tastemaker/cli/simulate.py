@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import click
 
+from tastemaker.cli.names import Name
 from tastemaker.cli.numbers import Number
 from tastemaker.util import strict_json
 
@@ -131,6 +132,7 @@ def _started(fault: str) -> str:
     "--fault",
     "faults",
     multiple=True,
+    type=Name(),
     callback=_faults,
     metavar="NAME[=SHARE]",
     help="Inject a fault (see below); may be given more than once. `list`: print the faults that alert rules "

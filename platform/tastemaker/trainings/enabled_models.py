@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tastemaker.errors import TastemakerError
 from tastemaker.plugins.discovery import installed_names
@@ -37,10 +37,24 @@ def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
     require_installed("models.enabled", models.enabled or (), names)
     require_installed("models.disabled", models.disabled, names)
     require_installed("a section [models.NAME] of tastemaker.toml", models.configs, names)
-    if baseline in models.disabled:
+    require_baseline("models.disabled", models.disabled, baseline)
+
+
+def require_baseline(where: str, disabled: Collection[str], baseline: str | None) -> None:
+    """Check that the baseline takes part.
+
+    Args:
+        where: What contains the names, for the message.
+        disabled: The names of the models that don't take part.
+        baseline: The name of the baseline; None to skip the check.
+
+    Raises:
+        TastemakerError: The baseline is disabled.
+    """
+    if baseline in disabled:
         raise TastemakerError(
-            f"models.disabled contains {baseline}, the baseline that all others are compared with",
-            fix="remove it from models.disabled, or name another model as baseline in the problem file",
+            f"{where} contains {baseline}, the baseline that all others are compared with",
+            fix=f"remove it from {where}, or name another model as baseline in the problem file",
         )
 
 

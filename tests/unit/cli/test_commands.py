@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tastemaker.cli.main import GROUP, cli
+from tastemaker.cli.names import Name, NameChoice
 
 HEAVY = (
     "alembic",
@@ -35,6 +36,8 @@ HEAVY = (
     "scipy",
     "sqlalchemy",
 )
+WITH_VALUES = {"columns", "flags", "given", "matchers", "query", "shares"}
+"""What may be repeated and has a free value, in which a comma may be."""
 NAMES = sorted(entry.name for entry in entry_points(group=GROUP))
 
 
@@ -48,6 +51,16 @@ def _commands(command: click.Command, *words: str) -> list[tuple[str, ...]]:
             assert child is not None
             found += _commands(child, *words, name)
     return found
+
+
+def _parameters(command: click.Command, words: tuple[str, ...] = ()) -> list[click.Parameter]:
+    """The parameters of the command that some words call."""
+    if not words:
+        return command.params
+    assert isinstance(command, click.Group)
+    child = command.get_command(click.Context(command), words[0])
+    assert child is not None
+    return _parameters(child, words[1:])
 
 
 @pytest.mark.processes
@@ -76,3 +89,18 @@ def test_help_shows_what_it_is_for_and_examples(words: tuple[str, ...]) -> None:
     assert summary.startswith("  ")
     assert "Examples:\n" in answer.output or not words
     assert f"tastemaker {' '.join(words)}".strip() in answer.output
+
+
+@pytest.mark.parametrize("words", _commands(cli), ids=" ".join)
+def test_a_list_with_commas_is_not_read_as_one_name(words: tuple[str, ...]) -> None:
+    """What is repeated is a name, of which a list is refused, or has a value in which a comma may be."""
+    for param in _parameters(cli, words):
+        if not (param.multiple if isinstance(param, click.Option) else param.nargs == -1):
+            continue
+        if isinstance(param.type, Name | NameChoice):
+            with pytest.raises(click.BadParameter) as raised:
+                param.type.convert("ease, trending", param, None)
+            option = f"{param.opts[0]} " if isinstance(param, click.Option) else ""
+            assert str(raised.value).endswith(f"give each by itself: {option}ease {option}trending")
+        else:
+            assert param.name in WITH_VALUES, f"{param.name} takes names: give it the type Name"
