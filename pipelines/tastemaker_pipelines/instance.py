@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,24 @@ def dagster_home(settings: Settings) -> Path:
     """Return DAGSTER_HOME, or the folder `dagster` in the home folder, with its dagster.yaml.
 
     The file is written if it is missing or older than the settings. A file that a person changed stays.
+
+    Raises:
+        TastemakerError: If DAGSTER_HOME is a relative path, which Dagster refuses, or not a folder.
     """
     given = os.environ.get("DAGSTER_HOME")
     folder = Path(given) if given else settings.home.resolve() / "dagster"
+    if not folder.is_absolute():
+        raise TastemakerError(
+            f"the environment variable DAGSTER_HOME is {given!r}, must be an absolute path",
+            fix=f"export DAGSTER_HOME={shlex.quote(str(folder.expanduser().absolute()))}",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise TastemakerError(
+            f"{folder} is not a folder",
+            fix="set the environment variable DAGSTER_HOME to the path of a folder"
+            if given
+            else "move the file away: Dagster's runs and events are kept in a folder of that name",
+        )
     config, text = folder / DAGSTER_CONFIG_YAML_FILENAME, home_config(settings.orchestrator)
     found = config.read_text("utf-8") if config.exists() else FORMER
     if found != text and (found == FORMER or found.startswith(WRITTEN)):

@@ -74,6 +74,40 @@ def test_the_instance_retries_killed_runs_and_limits_pools(settings: Settings) -
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [("runs", "{here}/runs"), ("./my runs", "'{here}/my runs'"), ("~/runs", "{here}/me/runs")],
+)
+def test_a_relative_dagster_home_is_refused_with_the_absolute_one(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    """Dagster's own commands refuse it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("DAGSTER_HOME", given)
+    with pytest.raises(TastemakerError) as raised:
+        open_instance(settings)
+    assert str(raised.value).splitlines() == [
+        f"the environment variable DAGSTER_HOME is {given!r}, must be an absolute path",
+        f"  fix: export DAGSTER_HOME={meant.format(here=tmp_path)}",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variable", [True, False], ids=["the variable's", "the home folder's"])
+def test_a_file_in_place_of_the_folder_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, variable: bool
+) -> None:
+    place = settings.home / "dagster"
+    settings.home.mkdir()
+    place.write_text("not a folder")
+    if variable:
+        monkeypatch.setenv("DAGSTER_HOME", str(place))
+    with pytest.raises(TastemakerError, match=f"{place} is not a folder") as raised:
+        open_instance(settings)
+    assert ("DAGSTER_HOME" in str(raised.value)) == variable
+
+
+@pytest.mark.parametrize(
     ("before", "is_replaced"),
     [(FORMER, True), (WRITTEN + "telemetry: {enabled: true}\n", True), ("nux: {enabled: false}\n", False)],
 )
