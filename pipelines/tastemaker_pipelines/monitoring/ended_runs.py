@@ -47,7 +47,7 @@ def ended_runs(context: dg.SensorEvaluationContext, workspace: WorkspaceResource
     reported_from = datetime.min.replace(tzinfo=UTC) if context.cursor else now - FIRST_REPORTED
     failed = [*ended, *_to_be_retried(instance, now)]
     reported = _report(opened, instance, [one for one in failed if ended_at(one) >= reported_from], now)
-    close_failed_runs(opened.engine, now)
+    close_failed_runs(opened.engine, opened.settings.watch, now)
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     record_queue_length(opened.engine, RUNS, waiting, now)
     context.update_cursor(max([since, *map(updated_at, ended)]).isoformat())

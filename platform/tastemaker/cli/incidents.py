@@ -142,6 +142,7 @@ def silence(
       tastemaker alerts silence model=ease --until 2026-12-24T08:00 --reason "holiday"
       tastemaker alerts silence --incident 12 --for 1d --reason "fix is being deployed"
     """
+    from tastemaker.settings import load_settings
     from tastemaker.watch import interventions, records
 
     engine = _engine()
@@ -153,7 +154,7 @@ def silence(
                 f"incident {incident} ended at {_time(record.closed_at)}",
                 fix="silence its rule: rule=NAME",
             )
-        found |= {"rule": record.rule, **record.labels}
+        found |= interventions.matchers_of(record, load_settings().watch)
     seconds = _seconds(duration, until)
     made = interventions.silence(engine, found, seconds=seconds, by=person(by), reason=reason)
     ends_at = datetime.fromtimestamp(made.ends_at, UTC)
@@ -266,9 +267,16 @@ def _lasted(start: datetime, end: datetime) -> str:
 
 
 def _matcher(text: str) -> tuple[str, str]:
+    from tastemaker.watch.alertmanager import OWN_LABELS
+
     name, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[a-zA-Z_]\w*", name):
         raise TastemakerError(f"{text!r} is not LABEL=VALUE", fix="write it as model=ease or rule=slow")
+    if name in OWN_LABELS:
+        raise TastemakerError(
+            f"{text!r} would silence nothing: incidents have no label {name}",
+            fix="name the rule, rule=slow, or a label that `tastemaker alerts show` lists",
+        )
     return name, value
 
 

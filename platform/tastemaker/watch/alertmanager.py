@@ -19,12 +19,13 @@ from tastemaker.errors import TastemakerError
 from tastemaker.notifications.notification import alert_key
 from tastemaker.storage.tables import alert_incidents
 from tastemaker.watch.incident import Changes, Incident, Message
+from tastemaker.watch.reported_incidents import notify_reported
 from tastemaker.watch.rows import read_incident
 from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
 
 OWN_LABELS = ("alertname", "severity", "cause", "owner")
-"""Labels that the rules' files add to each alert."""
+"""Labels that the rules' files add to each alert, and that no incident has."""
 
 
 class _Alert(msgspec.Struct, rename="camel"):
@@ -43,7 +44,8 @@ class _Webhook(msgspec.Struct):
 def apply_webhook(engine: Engine, body: bytes, rules: Sequence[Rule], routing: Routing, *, now: float) -> int:
     """Open and close the incidents of a call, and enqueue their messages.
 
-    Alerts that are for machines (severity none) are left out.
+    Alerts that are for machines (severity none) are left out. An incident that a silence matches is opened,
+    too; its trigger waits for the silence's end, and is not sent if Alertmanager resolves the alert before.
 
     Args:
         engine: The metadata database.
@@ -70,19 +72,20 @@ def apply_webhook(engine: Engine, body: bytes, rules: Sequence[Rule], routing: R
     count = 0
     for alert in webhook.alerts:
         rule = by_alert.get(alert.labels.get("alertname", ""))
-        changes = _changes(engine, alert, rule, routing, now)
+        changes = _changes(engine, alert, rule, routing.environment, now)
         if changes:
             store.write(changes, with_lease=False)
             count += 1
+    notify_reported(engine, routing)
     return count
 
 
-def _changes(engine: Engine, alert: _Alert, rule: Rule | None, routing: Routing, now: float) -> Changes:
+def _changes(engine: Engine, alert: _Alert, rule: Rule | None, environment: str, now: float) -> Changes:
     name, labels = _identity(alert, rule)
     severity = alert.labels.get("severity", "ticket") if rule is None else rule.severity
     if severity not in ("page", "ticket"):
         return Changes()
-    key = alert_key(routing.environment, name, dict(labels))
+    key = alert_key(environment, name, dict(labels))
     still_open = _open_incident(engine, key)
     if alert.status == "resolved":
         if still_open is None or still_open.source != "alertmanager":
@@ -96,11 +99,7 @@ def _changes(engine: Engine, alert: _Alert, rule: Rule | None, routing: Routing,
     incident = _incident(alert, rule, name, labels, severity, key)
     if still_open is not None or _is_known(engine, incident.uid):
         return Changes()
-    changes = Changes(incidents={incident.uid: incident})
-    if channels := routing.channels.get(severity, ()):
-        incident.notified, incident.notified_at = list(channels), now
-        changes.messages.append(Message(incident.uid, "trigger", channels, now))
-    return changes
+    return Changes(incidents={incident.uid: incident})
 
 
 def _identity(alert: _Alert, rule: Rule | None) -> tuple[str, Labels]:

@@ -13,6 +13,8 @@ from tastemaker.errors import TastemakerError
 from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.supervised_thread import SupervisedThread
 from tastemaker.watch.incident import AlertState, Changes, Incident
+from tastemaker.watch.reported_incidents import notify_reported
+from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import LEASE_SECONDS, Interventions, LeaseLost, WatchStore
 
 RENEW_SECONDS = LEASE_SECONDS / 3
@@ -26,6 +28,9 @@ Began = Callable[[Collection[AlertState], Collection[Incident]], None]
 class DatabaseThread:
     """Keeps the lease, writes changes in the order in which they came, and reads what people did.
 
+    It also enqueues the messages about incidents that others reported, once no silence keeps them back. Each
+    watcher does that, also one that does not evaluate.
+
     While the database is away, changes wait in memory. If another watcher evaluates by then, they are
     dropped: it saw the same targets, and what it wrote holds.
     """
@@ -33,6 +38,7 @@ class DatabaseThread:
     def __init__(
         self,
         store: WatchStore,
+        routing: Routing,
         *,
         began: Began,
         ended: Callable[[], None],
@@ -44,13 +50,14 @@ class DatabaseThread:
 
         Args:
             store: Reads and writes the alerts' tables.
+            routing: Who is notified of incidents that others reported.
             began: Called with alerts and incidents when this watcher is to evaluate from now on.
             ended: Called when another watcher evaluates from now on.
             written: Called when messages may have been added to the outbox.
             evaluated_at: Returns when the rules were evaluated last.
             role: waits, or facts for a watcher that never evaluates.
         """
-        self._store, self._role = store, role
+        self._store, self._routing, self._role = store, routing, role
         self._began, self._ended, self._written, self._evaluated_at = began, ended, written, evaluated_at
         self._pending, self._lock = Changes(), threading.Lock()
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -92,6 +99,8 @@ class DatabaseThread:
             self._renew(now)
         if self.is_leader:
             self._flush()
+        if notify_reported(self._store.engine, self._routing):
+            self._written()
         self.interventions = self._store.interventions()
         self.succeeded_at = time.monotonic()
 

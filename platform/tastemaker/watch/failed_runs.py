@@ -1,11 +1,11 @@
 """Failed runs of the orchestrator: each is an incident with one message per channel, and no resolve.
 
-Whoever finds a failed run reports it, also again: a run has one incident. The watch delivers the messages.
+Whoever finds a failed run reports it, also again: a run has one incident. The watch delivers the messages,
+and notifies a run that was silenced when the silence ends.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,8 @@ from sqlalchemy import Engine, select
 from tastemaker.monitoring.job_runs import newest_runs
 from tastemaker.notifications.notification import alert_key
 from tastemaker.storage.tables import alert_incidents
-from tastemaker.watch.incident import Changes, Incident, Message
+from tastemaker.watch.incident import Changes, Incident
+from tastemaker.watch.reported_incidents import notify_reported
 from tastemaker.watch.rows import read_incident
 from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
@@ -28,7 +29,8 @@ RULE = "job_failed"
 SEVERITY = "ticket"
 CAUSE = "jobs"
 KEPT_OPEN = timedelta(days=1)
-"""How long the incident is open, unless its job succeeds before: as long as messages are tried."""
+"""How long the incident is open after its message, unless its job succeeds before: as long as messages are
+tried."""
 MOST_REASON = 500
 """The most characters of a reason."""
 _SOURCE: Final = "orchestrator"
@@ -55,7 +57,7 @@ def report_failed_runs(
     run_ids: Sequence[str],
     describe: Callable[[str], FailedRun | None],
 ) -> int:
-    """Open an incident for each run that has none, and enqueue its messages.
+    """Open an incident for each run that has none, and enqueue its messages unless it is silenced.
 
     Args:
         engine: The metadata database.
@@ -71,38 +73,36 @@ def report_failed_runs(
     new = [run_id for run_id in run_ids if _uid(run_id) not in known]
     if not new:
         return 0
-    store, routing = WatchStore(engine, _SOURCE), Routing.of(settings)
-    silences, channels = store.interventions().silences, routing.channels[SEVERITY]
-    changes = Changes()
-    for run in filter(None, map(describe, new)):
-        incident = _incident(run, routing.environment)
-        at = incident.opened_at
-        is_silenced = any(one.matches(RULE, incident.labels, time.time()) for one in silences)
-        if channels and not is_silenced:
-            incident.notified, incident.notified_at = list(channels), at
-            changes.messages.append(Message(incident.uid, "trigger", channels, at))
-        changes.incidents[incident.uid] = incident
-    store.write(changes, with_lease=False)
-    return len(changes.incidents)
+    found = [_incident(run, settings.environment) for run in filter(None, map(describe, new))]
+    changes = Changes(incidents={incident.uid: incident for incident in found})
+    WatchStore(engine, _SOURCE).write(changes, with_lease=False)
+    notify_reported(engine, Routing.of(settings))
+    return len(found)
 
 
-def close_failed_runs(engine: Engine, now: datetime) -> None:
-    """Close the incidents of runs whose job has succeeded since, and those that are a day old.
+def close_failed_runs(engine: Engine, settings: WatchSettings, now: datetime) -> None:
+    """Close the incidents of runs whose job has succeeded since, and those that were notified a day ago.
+
+    One that is not notified yet, such as for a silence, stays open until it was. If tickets have no channel,
+    an incident is closed a day after it was opened.
 
     Args:
         engine: The metadata database.
-        now: The current time, aware. An incident that was opened more than a day before is closed.
+        settings: Channels for tickets.
+        now: The current time, aware.
     """
     is_open = (alert_incidents.c.source == _SOURCE) & alert_incidents.c.closed_at.is_(None)
     with engine.connect() as connection:
         ended = connection.execute(newest_runs())
         succeeded = {name: at.timestamp() for name, _, at in ended if at is not None}
         found = [read_incident(row) for row in connection.execute(select(alert_incidents).where(is_open))]
-    changes = Changes()
+    changes, has_channels = Changes(), bool(settings.channels_of(SEVERITY))
     for incident in found:
+        is_waiting = has_channels and incident.notified_at is None and not incident.acknowledged
+        since = incident.notified_at or incident.opened_at
         if succeeded.get(dict(incident.labels).get("job_name", ""), 0.0) > incident.opened_at:
             incident.ending = "its job has succeeded since"
-        elif now.timestamp() - incident.opened_at > KEPT_OPEN.total_seconds():
+        elif not is_waiting and now.timestamp() - since > KEPT_OPEN.total_seconds():
             incident.ending = "it was open for a day"
         else:
             continue

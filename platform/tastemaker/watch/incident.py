@@ -132,8 +132,8 @@ class Silence:
     """A time in which matching alerts are not notified: until it ends, no trigger and no reminder is sent.
 
     Incidents open and end as usual meanwhile, and one that was notified before still gets its resolve. An
-    alert that still fires when the silence ends is notified then. A failed run that was found meanwhile is
-    never notified, and alerts that Alertmanager reports are notified nonetheless.
+    alert that still fires when the silence ends is notified then. The same holds for failed runs, and for
+    alerts that Alertmanager reports, as far as the watch's channels notify people of them.
     """
 
     id: int

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from tastemaker.errors import TastemakerError, UnknownNameError
 from tastemaker.storage.tables import alert_incidents, alert_silences
 from tastemaker.watch.incident import Message, Silence
+from tastemaker.watch.records import IncidentRecord
 from tastemaker.watch.rows import database_now, enqueue
+from tastemaker.watch_settings import WatchSettings
 
 MOST_SILENCE = timedelta(days=7)
 
@@ -61,6 +63,26 @@ def _open_row(connection: Connection, number: int) -> Row[Any]:
             fix="list the open ones: tastemaker alerts list",
         )
     return row
+
+
+def matchers_of(incident: IncidentRecord, settings: WatchSettings) -> dict[str, str]:
+    """Return the matchers of a silence for an incident's alert.
+
+    Args:
+        incident: The incident.
+        settings: Channels for its severity.
+
+    Raises:
+        TastemakerError: If a silence would do nothing: Alertmanager notifies people of the incident itself.
+    """
+    if incident.source == "alertmanager" and not settings.channels_of(incident.severity):
+        raise TastemakerError(
+            f"people are notified of incident {incident.number} by Alertmanager, which knows no silence of "
+            f"the watch: no channel of [watch.channels] is for severity {incident.severity}",
+            fix="silence it in Alertmanager: amtool silence add",
+        )
+    labels = {name: text for name, text in incident.labels.items() if name != "rule"}
+    return {"rule": incident.rule, **labels}
 
 
 def silence(engine: Engine, matchers: Mapping[str, str], *, seconds: float, by: str, reason: str) -> Silence:

@@ -25,7 +25,7 @@ from tastemaker.util.listening import listen
 from tastemaker.util.request_origin import LOOPBACK, host_name, is_for, is_from_own_page, is_local
 from tastemaker.watch import page_bodies, records
 from tastemaker.watch.alertmanager import apply_webhook
-from tastemaker.watch.interventions import acknowledge, silence
+from tastemaker.watch.interventions import acknowledge, matchers_of, silence
 from tastemaker.watch.signed_links import ACTIONS
 from tastemaker.watch.state_machine import Routing
 
@@ -167,7 +167,7 @@ class _Pages:
         else:
             made = silence(
                 self._engine,
-                {"rule": record.rule, **record.labels},
+                matchers_of(record, self._watcher.settings.watch),
                 seconds=3_600 * _hours(given),
                 by=by,
                 reason=given.get("reason") or "",

@@ -200,11 +200,12 @@ def _write_incident(connection: Connection, incident: Incident) -> int:
                 alert_incidents.c.key == incident.key, alert_incidents.c.closed_at.is_(None)
             )
         ).scalar_one()
-    changed: dict[str, Any] = {
-        "notified": list(incident.notified),
-        "notified_at": None if incident.notified_at is None else utc_datetime(incident.notified_at),
-        "reminders": incident.reminders,
-    }
+    changed: dict[str, Any] = {"reminders": incident.reminders}
+    if incident.notified_at is not None:  # else another process may have notified it meanwhile
+        changed |= {
+            "notified": list(incident.notified),
+            "notified_at": utc_datetime(incident.notified_at),
+        }
     if incident.closed_at is not None:
         changed |= {"closed_at": utc_datetime(incident.closed_at), "ending": incident.ending}
     connection.execute(update(alert_incidents).where(alert_incidents.c.id == number).values(changed))

@@ -137,6 +137,7 @@ class Watcher:
         self._channel_names = tuple(channels)
         self.database = DatabaseThread(
             self._store,
+            self._routing,
             began=self._began,
             ended=self._ended,
             written=self.deliveries.wake,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from support.recording_channel import RecordingChannel
 from support.watch_rules import A, machine, reading, small_rule
@@ -16,6 +17,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.notifications import channels
 from tastemaker.notifications.notification import Delivery
 from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import alert_incidents
 from tastemaker.watch.store import WatchStore
 
 
@@ -87,6 +89,8 @@ def test_a_silence_is_made_listed_and_ended() -> None:
         (("silence", "--incident", "7", "--for", "2h", "--reason", "x"), "there is no incident 7"),
         (("silence", "--for", "2h", "--reason", "x"), "would silence every alert"),
         (("silence", "slow", "--for", "2h", "--reason", "x"), "'slow' is not LABEL=VALUE"),
+        (("silence", "severity=page", "--for", "2h", "--reason", "x"), "would silence nothing"),
+        (("silence", "alertname=Slow", "--for", "2h", "--reason", "x"), "would silence nothing"),
         (("silence", "rule=slow", "--reason", "x"), "a silence needs an end"),
         (("silence", "rule=slow", "--for", "2", "--reason", "x"), "--for '2' is not a duration"),
         (("silence", "rule=slow", "--for", "8d", "--reason", "x"), "at most 7 days"),
@@ -103,6 +107,17 @@ def test_mistakes_are_errors_that_say_how(words: tuple[str, ...], message: str) 
     assert isinstance(error, TastemakerError)
     assert message in str(error)
     assert error.fix
+
+
+def test_what_alertmanager_notifies_people_of_can_not_be_silenced_here(home: Path) -> None:
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
+    with engine.begin() as connection:
+        connection.execute(update(alert_incidents).values(source="alertmanager"))
+    engine.dispose()
+    found = run("silence", "--incident", "1", "--for", "2h", "--reason", "x")
+    assert isinstance(found.exception, TastemakerError)
+    assert "people are notified of incident 1 by Alertmanager" in found.exception.problem
+    assert run("silences", "--all").output == "no silence\n"
 
 
 def test_what_ended_can_neither_be_acknowledged_nor_silenced(home: Path) -> None:

@@ -198,6 +198,16 @@ class TestAlerts:
         assert refused.status_code == 400
         assert says in refused.text
 
+    def test_what_alertmanager_notifies_people_of_can_not_be_silenced_here(
+        self, client: TestClient, engine: Engine
+    ) -> None:
+        operated_homes.plant_alerts(engine)
+        with engine.begin() as connection:
+            connection.execute(update(alert_incidents).values(source="alertmanager"))
+        refused = post(client, "/alerts/3/silence", hours="3", reason="x")
+        assert refused.status_code == 400
+        assert "people are notified of incident 3 by Alertmanager" in refused.text
+
     @pytest.mark.usefixtures("quick_hashes")
     def test_a_viewer_reads_and_an_editor_acts(self, tmp_path: Path) -> None:
         with dashboard_with_users(tmp_path) as dashboard:

@@ -17,12 +17,14 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.watch import records
 from tastemaker.watch.delivery import Deliveries, occurred_at
 from tastemaker.watch.failed_runs import FailedRun, close_failed_runs, report_failed_runs
-from tastemaker.watch.interventions import silence
+from tastemaker.watch.interventions import end_silence, silence
 from tastemaker.watch.message import compose
+from tastemaker.watch.reported_incidents import notify_reported
 from tastemaker.watch.signed_links import SignedLinks
+from tastemaker.watch.state_machine import Routing
 from tastemaker.watch_settings import WatchSettings
 
-NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+NOW = datetime.now(UTC)
 CHANNELS = ("chat", "mail")
 
 
@@ -108,8 +110,32 @@ def test_a_later_success_of_the_job_ends_it_without_a_message(engine: Engine) ->
     report(engine, failed(1), failed(2, NOW + timedelta(hours=2)))
     deliver(engine)
     record_job_run(engine, "sound", "everything", succeeded=True, ended_at=NOW + timedelta(hours=1))
-    close_failed_runs(engine, NOW + timedelta(hours=3))
+    close_failed_runs(engine, settings(), NOW + timedelta(hours=3))
     assert [dict(one.labels)["run_id"] for one in records.incidents(engine)] == ["run-2"]
-    close_failed_runs(engine, NOW + timedelta(days=2))
+    close_failed_runs(engine, settings(), NOW + timedelta(days=2))
     assert records.incidents(engine) == []
     assert deliver(engine)["chat"].attempts == []
+
+
+def test_a_run_that_is_silenced_for_days_stays_open_until_a_day_after_its_message(engine: Engine) -> None:
+    made = silence(engine, {"rule": "job_failed"}, seconds=7 * 86_400, by="me", reason="known")
+    report(engine, failed(1, NOW - timedelta(days=3)))
+    close_failed_runs(engine, settings(), NOW)
+    assert len(records.incidents(engine)) == 1
+    end_silence(engine, made.id)
+    close_failed_runs(engine, settings(), NOW)
+    assert len(records.incidents(engine)) == 1, "also if the watch looks only later"
+    assert notify_reported(engine, Routing.of(settings())) == 1
+    assert [len(channel.attempts) for channel in deliver(engine).values()] == [1, 1]
+    close_failed_runs(engine, settings(), NOW + timedelta(hours=23))
+    assert len(records.incidents(engine)) == 1
+    close_failed_runs(engine, settings(), NOW + timedelta(hours=25))
+    assert records.incidents(engine) == []
+
+
+def test_without_a_channel_a_run_is_open_for_a_day(engine: Engine) -> None:
+    report_failed_runs(engine, WatchSettings(), ["run-1"], lambda _: failed(1))
+    close_failed_runs(engine, WatchSettings(), NOW + timedelta(hours=23))
+    assert len(records.incidents(engine)) == 1
+    close_failed_runs(engine, WatchSettings(), NOW + timedelta(hours=25))
+    assert records.incidents(engine) == []

@@ -57,6 +57,7 @@ def composed(record: records.IncidentRecord, claimed: Claim) -> Notification:
 def database(engine: Engine, name: str = "first") -> DatabaseThread:
     return DatabaseThread(
         WatchStore(engine, name),
+        BOTH,
         began=lambda states, incidents: None,
         ended=lambda: None,
         written=lambda: None,

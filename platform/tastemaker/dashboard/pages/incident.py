@@ -117,7 +117,7 @@ def _act_silence(
     record = records.incident(reader.engine, row_number(str(path["number"])))
     interventions.silence(
         reader.engine,
-        {"rule": record.rule, **record.labels},
+        interventions.matchers_of(record, reader.settings.watch),
         seconds=3_600 * _hours(fields.get("hours", "")),
         by=viewer.name,
         reason=fields.get("reason", ""),
