@@ -19,7 +19,7 @@ from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending, SpoolError
 from tastemaker.util.sqlite_rows import insert_rows
-from tastemaker.util.sqlite_wal import use_wal
+from tastemaker.util.sqlite_wal import remove_logs_of_missing, use_wal
 
 FILE_NAME = "recent.db"
 MAX_EVENTS = 1_000_000
@@ -276,9 +276,7 @@ def _user_kept(connection: sqlite3.Connection, request_id: str) -> str | None:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a transaction that is on disk when the block ends. Deleted rows are overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():  # those of a file that was moved away and is still read would damage the new one
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    remove_logs_of_missing(path)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         use_wal(connection, BUSY_SECONDS)
         for pragma in ("synchronous=FULL", "secure_delete=ON"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 _PAUSE_SECONDS = 0.005
@@ -31,3 +32,14 @@ def use_wal(connection: Any, seconds: float) -> None:
         else:
             return
         time.sleep(_PAUSE_SECONDS)
+
+
+def remove_logs_of_missing(path: Path) -> None:
+    """Remove the write-ahead log and its index that a database left which was moved away while it was open.
+
+    Its readers keep them open; they would damage a new database of that name. No other process may create one
+    meanwhile.
+    """
+    if not path.exists():
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -3,6 +3,9 @@
 It has one row per item or user that was ever changed, in its present state: it grows with the catalogue, not
 with the traffic. A worker's own changes count at once, another worker's within OVERRIDES_POLL_SECONDS.
 Training reads the changes from the log (`tastemaker.event_log`); this file is for answers.
+
+The file is the state: if another takes its place, its changes count, and no others. Until then, and until the
+new one can be read, what was read last counts.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.snapshot.item_content import Listed
 from tastemaker.util.durations import DAY_SECONDS
 from tastemaker.util.failure_log import FailureLog
-from tastemaker.util.sqlite_wal import use_wal
+from tastemaker.util.file_lock import file_lock
+from tastemaker.util.sqlite_wal import remove_logs_of_missing, use_wal
 
 FILE_NAME = "overlay.db"
 OVERRIDES_POLL_SECONDS = 1.0
@@ -87,6 +91,8 @@ def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
         with closing(_connect(path)) as connection, connection:
             for record in records:
                 connection.execute(*_statement(record))
@@ -117,6 +123,10 @@ class CatalogOverrides:
         self._is_new = is_new
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
+        """That of the file in which `_last_change` counts."""
+        self._is_replaced = False
+        """Whether what was read last is of a file that another has taken the place of."""
         self._last_change, self._anyone_blocks = 0, False
         self._polled_at = -OVERRIDES_POLL_SECONDS
         self._failures = FailureLog(logger, "changes of items and users can be read again")
@@ -133,10 +143,11 @@ class CatalogOverrides:
             return
         self._polled_at = now
         with self._lock:
+            self._close_replaced()
             changes, anyone = self._rows(_CHANGES, self._last_change), self._rows(_ANY_USER)
             if anyone is not None:
                 self._anyone_blocks = bool(anyone)
-            self._apply(changes or ())
+            self._apply(changes or (), is_read=changes is not None and self._connection is not None)
 
     def blocked(self, user_ids: Iterable[str]) -> dict[str, list[str]]:
         """Return the items that each of these users blocks, for those who block any."""
@@ -156,17 +167,36 @@ class CatalogOverrides:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _close_replaced(self) -> None:
+        """Close the file if another has taken its place; one that is only missing stays open."""
+        if self._inode is not None and self._inode_now() not in (None, self._inode):
+            self._close()
+            self._inode, self._is_replaced = None, True
+            self._last_change = 0  # a new file numbers from 1 again
+
+    def _inode_now(self) -> int | None:
+        """Return the inode of the file that has the name now; None while there is none."""
+        try:
+            return None if self._path is None else self._path.stat().st_ino
+        except OSError:
+            return None
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]] | None:
         """Return the rows of a query: none while there is no file, None while it can't be read."""
         try:
             if self._connection is None:
-                if self._path is None or not self._path.exists():
+                inode = self._inode_now()
+                if self._path is None or inode is None:
                     return []
                 self._connection = _connect(self._path, READER_WAIT_SECONDS)
+                self._inode = self._inode or inode
             rows = self._connection.execute(query, arguments).fetchall()
         except sqlite3.Error as error:
             words = "changes of items and users can't be read; the last state read counts"
@@ -175,12 +205,15 @@ class CatalogOverrides:
         self._failures.succeeded()
         return rows
 
-    def _apply(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _apply(self, rows: Sequence[tuple[Any, ...]], *, is_read: bool) -> None:
+        """Take in changed rows; `is_read`: whether a file was read, in which there may be none."""
         oldest = time.time() - NEW_ITEM_SECONDS
-        new = {item_id: item for item_id, item in self.new.items() if item.first_at > oldest}
-        if not rows and len(new) == len(self.new):
+        replaces = self._is_replaced and is_read
+        before = {} if replaces else self.new
+        new = {item_id: item for item_id, item in before.items() if item.first_at > oldest}
+        if not rows and not replaces and len(new) == len(before):
             return
-        sold_out = set(self.sold_out)
+        sold_out = set() if replaces else set(self.sold_out)
         changed = [_Change(*row) for row in rows]
         for one, is_new in zip(changed, self._is_new([one.item_id for one in changed]), strict=True):
             self._last_change = one.change
@@ -192,6 +225,7 @@ class CatalogOverrides:
         latest = sorted(new.values(), key=lambda item: (item.first_at, item.item_id))[-MAX_NEW:]
         self.sold_out, self.new = frozenset(sold_out), {item.item_id: item for item in latest}
         self.state += 1
+        self._is_replaced &= not replaces
 
 
 class _Change(NamedTuple):
@@ -204,9 +238,17 @@ class _Change(NamedTuple):
     price: float | None
 
 
-def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS) -> sqlite3.Connection:
-    """Open the file; `seconds`: how long to wait for other processes."""
-    connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
+def _create(path: Path) -> None:
+    """Create the file, once for all processes that find it missing."""
+    with file_lock(path.with_name(f"{path.name}.lock")):
+        remove_logs_of_missing(path)
+        _connect(path, mode="rwc").close()
+
+
+def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS, mode: str = "rw") -> sqlite3.Connection:
+    """Open the file; `seconds`: how long to wait for other processes; `mode`: SQLite's, rwc to create it."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, timeout=seconds, check_same_thread=False, uri=True)
     use_wal(connection, seconds)
     for pragma in ("synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -156,6 +156,108 @@ def test_a_file_that_cant_be_read_takes_nothing_away(
     assert len([line for line in caplog.messages if "can't be read" in line]) == 1
 
 
+def moved_away(folder: Path) -> None:
+    """Alone, as `mv` does it: SQLite's log and its index stay."""
+    (folder / FILE_NAME).rename(folder / "old.db")
+
+
+def test_a_file_that_takes_the_place_of_another_is_the_state(tmp_path: Path) -> None:
+    """It numbers its changes from 1 again."""
+    put(tmp_path, [item(f"old-{n}", available=False) for n in range(9)])
+    put(tmp_path, [item("new-1"), UserRecord("ann", NOW, None, ["a"])])
+    reader = read(tmp_path)
+    moved_away(tmp_path)
+    state = reader.state
+    reader.refresh(at_once=True)
+    assert (len(reader.sold_out), list(reader.new), reader.state) == (9, ["new-1"], state), "it is missing"
+    assert reader.blocked(["ann"]) == {"ann": ["a"]}
+    put(tmp_path, [item("old-3", available=False), item("new-2"), UserRecord("bob", NOW, None, ["b"])])
+    reader.refresh(at_once=True)
+    assert (set(reader.sold_out), list(reader.new)) == ({"old-3"}, ["new-2"])
+    assert reader.state > state
+    assert reader.blocked(["ann", "bob"]) == {"bob": ["b"]}
+    state = reader.state
+    put(tmp_path, [item("old-4", available=False)])
+    reader.refresh(at_once=True)
+    assert (set(reader.sold_out), list(reader.new)) == ({"old-3", "old-4"}, ["new-2"])
+    assert reader.state > state
+    assert reader.trouble is None
+
+
+def test_what_was_read_counts_until_the_file_in_its_place_can_be_read(tmp_path: Path) -> None:
+    put(tmp_path, [item("old-1", available=False), item("new-1")])
+    reader = read(tmp_path)
+    moved_away(tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(b"no database at all" * 100)
+    reader.refresh(at_once=True)
+    assert (set(reader.sold_out), list(reader.new)) == ({"old-1"}, ["new-1"])
+    assert "can't be read" in str(reader.trouble)
+    (tmp_path / FILE_NAME).unlink()
+    reader.refresh(at_once=True)
+    assert (set(reader.sold_out), list(reader.new)) == ({"old-1"}, ["new-1"])
+    put(tmp_path, [UserRecord("ann", NOW, None, ["a"])])
+    reader.refresh(at_once=True)
+    assert (len(reader.sold_out), len(reader.new), reader.trouble) == (0, 0, None)
+
+
+def test_a_file_moved_back_is_read_from_its_beginning(tmp_path: Path) -> None:
+    put(tmp_path, [item("old-1", available=False)])
+    reader = read(tmp_path)
+    moved_away(tmp_path)
+    put(tmp_path, [item("old-2", available=False)])
+    reader.refresh(at_once=True)
+    assert reader.sold_out == {"old-2"}
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    (tmp_path / "old.db").rename(tmp_path / FILE_NAME)
+    reader.refresh(at_once=True)
+    assert reader.sold_out == {"old-1"}
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_changes_of_several_writers_go_into_a_new_file_if_that_was_moved_away_while_it_was_read(
+    tmp_path: Path,
+) -> None:
+    """Writers that find it missing at once create it once: none removes the log of another's file."""
+    put(tmp_path, [item(f"old-{n}", available=False) for n in range(3_000)])
+    reader = read(tmp_path)
+    code = """
+import sys, json
+from pathlib import Path
+from tastemaker.event_log.records import ItemRecord
+from tastemaker.serving.writes.catalog_overrides import put
+print("ready", flush=True)
+for _ in sys.stdin:
+    put(Path(sys.argv[1]), [ItemRecord(sys.argv[2], json.loads(sys.argv[3]), available=False)])
+    print("done", flush=True)
+"""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), name, json.dumps(NOW)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for name in "abc"
+    ]  # fmt: skip
+
+    def answers() -> list[str]:
+        return [writer.stdout.readline() for writer in writers if writer.stdout is not None]
+
+    assert answers() == ["ready\n"] * 3
+    for _ in range(20):
+        moved_away(tmp_path)
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        assert answers() == ["done\n"] * 3
+        reader.refresh(at_once=True)
+        assert reader.sold_out == {"a", "b", "c"}
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
+
+
 def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
     put(tmp_path, [item("old-1", available=False), UserRecord("ann", NOW, None, ["a"])])
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as writer:
