@@ -13,8 +13,8 @@ from tastemaker.dashboard.formats import day as written_day
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.monitoring.job_runs import newest_runs
 from tastemaker.monitoring.model_facts import stale_after
+from tastemaker.storage.distinct_values import any_value, distinct_values, newest_ids
 from tastemaker.storage.tables import (
-    UtcDateTime,
     feature_cutoffs,
     ingested_days,
     job_runs,
@@ -56,7 +56,7 @@ def jobs(reader: DashboardReader) -> list[JobState]:
     """Return the runs of each job."""
     c = job_runs.c
     lately = select(c.job_name, c.succeeded, func.count().label("n")).group_by(c.job_name, c.succeeded)
-    lately = lately.where(c.ended_at > reader.now - timedelta(days=JOB_DAYS))
+    lately = lately.where(any_value(c.job_name), c.ended_at > reader.now - timedelta(days=JOB_DAYS))
     counts = {(row.job_name, row.succeeded): row.n for row in reader.rows(lately)}
     found = []
     for name, ended_at, succeeded_at in reader.rows(newest_runs()):
@@ -85,10 +85,13 @@ def freshness(reader: DashboardReader, gate: Sequence[Row[Any]], states: Sequenc
 
 def _sources(reader: DashboardReader) -> Iterator[tuple[Figure, str]]:
     c, limit = ingested_days.c, reader.settings.alerts.data_stale.above_seconds
-    newest = select(
-        c.source, func.max(c.day).label("day"), func.max(c.ingested_at, type_=UtcDateTime).label("at")
-    ).group_by(c.source)
-    for row in reader.rows(newest.order_by(c.source)):
+    sources = distinct_values(c.source)
+    day, at = (
+        select(func.max(column, type_=column.type)).where(c.source == sources.c.name).scalar_subquery()
+        for column in (c.day, c.ingested_at)
+    )
+    newest = select(sources.c.name.label("source"), day.label("day"), at.label("at"))
+    for row in reader.rows(newest.where(sources.c.name.is_not(None)).order_by(sources.c.name)):
         age = (reader.now - _end_of(row.day)).total_seconds()
         problem = f"The newest rows of {row.source} are of {written_day(row.day)}." if age > limit else ""
         yield (
@@ -110,7 +113,7 @@ def _features(reader: DashboardReader) -> Iterator[tuple[Figure, str]]:
 
 
 def _champions(reader: DashboardReader) -> Iterator[tuple[Figure, str]]:
-    newest = select(func.max(promotions.c.id)).group_by(promotions.c.problem)
+    newest = newest_ids(promotions.c.id, promotions.c.problem)
     statement = (
         select(promotions.c.problem, versions.c.model, versions.c.id, versions.c.manifest, promotions.c.at)
         .join(versions, versions.c.id == promotions.c.version_id)

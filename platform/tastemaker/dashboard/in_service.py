@@ -15,6 +15,7 @@ from tastemaker.dashboard.formats import number, span
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.registry.baseline_comparisons import newest_of
+from tastemaker.storage.distinct_values import any_value, distinct_values, newest_ids
 from tastemaker.storage.tables import (
     UtcDateTime,
     alert_incidents,
@@ -51,7 +52,7 @@ class NewestData(NamedTuple):
 
 def champions(reader: DashboardReader) -> list[VersionKey]:
     """Return the champion of each problem, the one that was promoted last first."""
-    newest = select(func.max(promotions.c.id)).group_by(promotions.c.problem)
+    newest = newest_ids(promotions.c.id, promotions.c.problem)
     found = (
         select(versions.c.model, versions.c.id)
         .join(promotions, promotions.c.version_id == versions.c.id)
@@ -94,7 +95,7 @@ def deploys(reader: DashboardReader, since: datetime) -> list[ChartTick]:
     found = (
         select(promotions.c.at, promotions.c.action, versions.c.model, promotions.c.version_id)
         .join(versions, promotions.c.version_id == versions.c.id)
-        .where(promotions.c.at >= since, promotions.c.action != "unfreeze")
+        .where(any_value(promotions.c.problem), promotions.c.at >= since, promotions.c.action != "unfreeze")
         .order_by(promotions.c.id)
     )
     words = {"promote": "promoted", "rollback": "rolled back to"}
@@ -150,12 +151,21 @@ def open_alerts(reader: DashboardReader) -> int:
 
 def newest_data(reader: DashboardReader) -> NewestData | None:
     """Return the newest day that has events; None if no day was read yet."""
-    day = reader.rows(select(func.max(ingested_days.c.day)).where(ingested_days.c.rows_accepted > 0))[0][0]
-    looked = [
-        reader.rows(select(func.max(column, type_=UtcDateTime)))[0][0]
-        for column in (gate_results.c.checked_at, ingested_days.c.ingested_at)
+    days, gate = ingested_days.c, gate_results.c
+    sources = distinct_values(days.source)
+    mine = days.source == sources.c.name
+    day_with_rows = select(days.day).where(mine, days.rows_accepted > 0).order_by(days.day.desc()).limit(1)
+    read_at = select(func.max(days.ingested_at, type_=UtcDateTime)).where(mine)
+    # One row per source or per result: a maximum of all rows would read them all.
+    newest = select(day_with_rows.scalar_subquery(), read_at.scalar_subquery())
+    found = reader.rows(newest.where(sources.c.name.is_not(None)))
+    checked = [
+        reader.rows(select(func.max(gate.checked_at, type_=UtcDateTime)).where(gate.passed.is_(passed)))[0][0]
+        for passed in (True, False)
     ]
-    return None if day is None else NewestData(day, max(at for at in looked if at is not None))
+    days_with_rows = [row[0] for row in found if row[0] is not None]
+    looked = [at for at in (*checked, *(row[1] for row in found)) if at is not None]
+    return NewestData(max(days_with_rows), max(looked)) if days_with_rows else None
 
 
 def short_names(keys: Sequence[VersionKey]) -> dict[VersionKey, str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, func, select
 
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.measured import newest_windows, restricted, within
+from tastemaker.dashboard.measured import figures_within, newest_windows
 from tastemaker.dashboard.periods import Pair, pairs
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.storage.tables import OWN_SOURCE
@@ -82,7 +82,7 @@ def _users(reader: DashboardReader, metrics: Sequence[str], filters: PageFilters
     windows = newest_windows(reader, metrics, filters.period)
     if not windows:
         return {}
-    figures = restricted(filters, names=columns(filters)).where(within(windows)).subquery().c
+    figures = figures_within(filters, windows, names=columns(filters)).c
     names = [figures[name] for name in SeriesKey._fields]
     counted = select(*names, func.coalesce(func.max(figures.n), 0)).group_by(*names)
     return {SeriesKey(*key): users for *key, users in reader.rows(counted)}

@@ -38,12 +38,13 @@ NEWEST_EVENT = FactFamily(
 
 def gate(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield whether the newest batch of each source passed."""
-    from sqlalchemy import func, select
+    from sqlalchemy import select
 
+    from tastemaker.storage.distinct_values import newest_ids
     from tastemaker.storage.tables import gate_results
 
     columns = gate_results.c
-    newest = select(func.max(columns.id)).group_by(columns.source)
+    newest = newest_ids(columns.id, columns.source)
     with home.engine.connect() as connection:
         rows = connection.execute(select(columns.source, columns.passed).where(columns.id.in_(newest))).all()
     yield GATE_PASSED.gauge({(row.source,): float(row.passed) for row in rows})
@@ -53,6 +54,7 @@ def quarantine(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield the shares of rows in quarantine, from the results of validated days."""
     from sqlalchemy import select
 
+    from tastemaker.storage.distinct_values import distinct_values
     from tastemaker.storage.tables import ingested_days
 
     columns = ingested_days.c
@@ -60,7 +62,8 @@ def quarantine(home: FactSources) -> Iterator[GaugeMetricFamily]:
     rows: FactValues = {}
     usual: FactValues = {}
     with home.engine.connect() as connection:
-        for source in connection.execute(select(columns.source).distinct()).scalars().all():
+        names = distinct_values(columns.source).c.name
+        for source in connection.execute(select(names).where(names.is_not(None))).scalars().all():
             mine = select(columns.day, columns.rows_read, columns.rows_quarantined)
             mine = mine.where(columns.source == source, columns.rows_read > 0)
             last = connection.execute(mine.order_by(columns.day.desc()).limit(1)).first()

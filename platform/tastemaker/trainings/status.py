@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, and_, func, select
+from sqlalchemy import ColumnElement, Engine, FromClause, and_, select
 
+from tastemaker.storage.distinct_values import distinct_values
 from tastemaker.storage.tables import trainings
 from tastemaker.trainings.decisions import (
     TRAINS,
@@ -80,14 +81,17 @@ def read_statuses(
         models: Names of the models; None: all that were trained or evaluated.
     """
     mine = _done(problem)
+    names_of_models = distinct_values(trainings.c.model)
+    its = trainings.alias()
     newest = (
-        select(trainings.c.model, func.max(trainings.c.started_at).label("started_at"))
-        .where(*mine)
-        .group_by(trainings.c.model)
-        .subquery()
+        select(its.c.started_at)
+        .where(its.c.model == names_of_models.c.name, *_done(problem, its))
+        .order_by(its.c.started_at.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    is_newest = and_(trainings.c.model == newest.c.model, trainings.c.started_at == newest.c.started_at)
-    query = select(trainings).join(newest, is_newest).where(*mine)
+    is_newest = and_(trainings.c.model == names_of_models.c.name, trainings.c.started_at == newest)
+    query = select(trainings).join(names_of_models, is_newest).where(*mine)
     with engine.connect() as connection:
         last = {row["model"]: to_training(row) for row in connection.execute(query).mappings()}
     decisions = read_decisions(engine, problem)
@@ -109,6 +113,6 @@ def read_history(engine: Engine, problem: str | None, limit: int) -> list[Traini
         return [to_training(row) for row in connection.execute(query).mappings()]
 
 
-def _done(problem: str | None) -> list[ColumnElement[bool]]:
-    of_problem = [] if problem is None else [trainings.c.problem == problem]
-    return [trainings.c.outcome != UNCHANGED, *of_problem]
+def _done(problem: str | None, rows: FromClause = trainings) -> list[ColumnElement[bool]]:
+    of_problem = [] if problem is None else [rows.c.problem == problem]
+    return [rows.c.outcome != UNCHANGED, *of_problem]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, func, select
 
 from tastemaker.errors import UnknownNameError
 from tastemaker.storage.tables import (
@@ -101,7 +101,7 @@ def incidents(
     with engine.connect() as connection:
         is_open = alert_incidents.c.closed_at.is_(None)
         since = database_now(connection) - timedelta(days=days)
-        is_wanted = is_open if only_open else or_(is_open, alert_incidents.c.closed_at > since)
+        is_wanted = is_open if only_open else _open_or_closed_after(since)
         rows = connection.execute(
             select(alert_incidents).where(is_wanted).order_by(alert_incidents.c.id.desc()).limit(limit)
         ).all()
@@ -193,6 +193,7 @@ def notification_seconds(engine: Engine, *, days: float) -> list[float]:
             select(alert_incidents.c.opened_at, func.min(alert_outbox.c.finished_at, type_=UtcDateTime))
             .join(alert_outbox, alert_outbox.c.incident_id == alert_incidents.c.id)
             .where(sent, alert_incidents.c.severity == "page", alert_incidents.c.opened_at > since)
+            .where(_open_or_closed_after(since))
             .group_by(alert_incidents.c.id, alert_incidents.c.opened_at)
         ).all()
     return [(sent_at - opened_at).total_seconds() for opened_at, sent_at in rows]
@@ -233,6 +234,13 @@ def beats(engine: Engine) -> list[tuple[str, str, float, float | None]]:
         )
         for row in rows
     ]
+
+
+def _open_or_closed_after(since: datetime) -> ColumnElement[bool]:
+    """Return the condition for incidents by the index of the times at which they were closed."""
+    number, closed_at = alert_incidents.c.id, alert_incidents.c.closed_at
+    is_open = select(number).where(closed_at.is_(None))
+    return number.in_(is_open.union_all(select(number).where(closed_at > since)))
 
 
 def _delivery(row: Row[Any]) -> str:

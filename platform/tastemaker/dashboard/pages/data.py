@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
 from tastemaker.dashboard import stored_reports
 from tastemaker.dashboard.content import DataTable, Figures, Notes, PageContent, TableCell, TableColumn
@@ -19,6 +19,7 @@ from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.viewer import Viewer
+from tastemaker.storage.distinct_values import any_value, newest_ids
 from tastemaker.storage.tables import dependency_changes, gate_results, ingested_days, queue_lengths
 
 PATH = "/data"
@@ -47,7 +48,7 @@ def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConte
 
 
 def _gate(reader: DashboardReader) -> Sequence[Row[Any]]:
-    newest = select(func.max(gate_results.c.id)).group_by(gate_results.c.source)
+    newest = newest_ids(gate_results.c.id, gate_results.c.source)
     return reader.rows(
         select(gate_results).where(gate_results.c.id.in_(newest)).order_by(gate_results.c.source)
     )
@@ -55,7 +56,8 @@ def _gate(reader: DashboardReader) -> Sequence[Row[Any]]:
 
 def _days(reader: DashboardReader, filters: PageFilters) -> Sequence[Row[Any]]:
     c, first = ingested_days.c, reader.now.date() - timedelta(days=filters.period)
-    return reader.rows(select(ingested_days).where(c.day >= first).order_by(c.day.desc(), c.source))
+    lately = select(ingested_days).where(any_value(c.source), c.day >= first)
+    return reader.rows(lately.order_by(c.day.desc(), c.source))
 
 
 def _well(days: Sequence[Row[Any]], filters: PageFilters) -> str:

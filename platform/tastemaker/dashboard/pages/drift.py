@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Column, Row, select
+from sqlalchemy import Column, Row, exists, select
 
 from tastemaker.dashboard import report_tables, stored_reports
 from tastemaker.dashboard.charts.usual import line_over_usual
@@ -64,9 +64,8 @@ def _load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConte
 
 def _names(reader: DashboardReader, column: Column[str]) -> list[str]:
     """Return the models or versions that have drift reports, for a filter."""
-    with_reports = select(column).join(reports, reports.c.version_id == versions.c.id)
-    statement = with_reports.where(reports.c.kind == "drift").distinct().order_by(column)
-    return [row[0] for row in reader.rows(statement)]
+    about = exists().where(reports.c.version_id == versions.c.id, reports.c.kind == "drift")
+    return [row[0] for row in reader.rows(select(column).where(about).distinct().order_by(column))]
 
 
 def _figures(newest: Row[Any]) -> list[Figure]:

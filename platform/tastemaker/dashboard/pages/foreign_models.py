@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
 from tastemaker.dashboard import measured
 from tastemaker.dashboard.charts.specs import MOST_SERIES, lines
@@ -33,6 +33,7 @@ from tastemaker.report_in.status import (
     read_models,
     read_refusals,
 )
+from tastemaker.storage.distinct_values import distinct_keys
 from tastemaker.storage.tables import OWN_SOURCE, measurements
 
 PATH = "/foreign-models"
@@ -44,6 +45,8 @@ SHOWN_SILENT = 3
 WITH_USERS = ("impressions", "feedback")
 """Kinds of rows whose content and faults may hold user ids."""
 _KEY = ("source", "model", "version", "experiment", "variant", "slice", "metric")
+_BY = _KEY[::-1]
+"""The order of the figures."""
 
 
 def _load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
@@ -216,16 +219,21 @@ def _figure_row(reader: DashboardReader, filters: PageFilters, row: Row[Any]) ->
 def _newest(reader: DashboardReader, filters: PageFilters, start: int) -> Sequence[Row[Any]]:
     """Return the newest figure of each metric, model and slice of other sources, a page of them."""
     columns = measurements.c
-    place = func.row_number().over(
-        partition_by=[columns[name] for name in _KEY],
-        order_by=[columns.window_end.desc(), columns.window_start.desc()],
-    )
-    found = select(measurements, place.label("place")).where(columns.source != OWN_SOURCE)
+    names = ("problem", *_KEY[1:])  # as in the primary key
+    keys = set[tuple[str, ...]]()
+    for source in measured.sources(reader):
+        if source != OWN_SOURCE:
+            its = distinct_keys([columns[name] for name in names], columns.source == source)
+            keys |= {(*reversed(key), source) for _, *key in reader.rows(select(its)) if key[-1] is not None}
     if filters.model:
-        found = found.where(columns.model == filters.model)
-    ranked = found.subquery()
-    newest = select(ranked).where(ranked.c.place == 1).order_by(*(ranked.c[name] for name in reversed(_KEY)))
-    return reader.rows(newest.limit(PER_PAGE).offset(start))
+        keys = {key for key in keys if key[_BY.index("model")] == filters.model}
+    newest = select(measurements).order_by(columns.window_end.desc(), columns.window_start.desc()).limit(1)
+    # One read per figure follows the index: a rank among all windows would read every one of them.
+    return [
+        row
+        for key in sorted(keys)[start : start + PER_PAGE]
+        for row in reader.rows(newest.where(*(columns[name] == key[n] for n, name in enumerate(_BY))))
+    ]
 
 
 def _chart(reader: DashboardReader, filters: PageFilters, metric: str) -> PageBlock:

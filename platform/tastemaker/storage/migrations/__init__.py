@@ -3,5 +3,5 @@
 Steps are numbered in order and not edited after a release: write `op` calls, do not import the tables.
 """
 
-HEAD = "0024"
+HEAD = "0025"
 """The newest step: a database at this step is opened without Alembic."""

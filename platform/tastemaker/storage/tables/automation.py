@@ -37,6 +37,9 @@ trainings = Table(
     Column("events", BigInteger, doc="events of the data"),
     Column("recipe", String(32), doc="digest of the model's code and config; null: its config is wrong"),
     Index(None, "problem", "model", "started_at"),
+    Index(None, "model", "started_at"),
+    Index(None, "started_at"),
+    Index(None, "version_id", "started_at"),
 )
 
 training_requests = Table(

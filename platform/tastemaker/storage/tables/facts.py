@@ -28,6 +28,7 @@ gate_results = Table(
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows of the batch"),
     Column("checked_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "source", "id"),
+    Index(None, "passed", "checked_at"),
 )
 
 dependency_changes = Table(
@@ -100,6 +101,7 @@ skew_checks = Table(
     Column("window_start", UtcDateTime, nullable=False, doc="time of the first request"),
     Column("window_end", UtcDateTime, nullable=False, doc="time of the last request"),
     Column("checked_at", UtcDateTime, nullable=False, doc="the same for all versions of one check"),
+    Index(None, "checked_at"),
 )
 
 lake_readings = Table(

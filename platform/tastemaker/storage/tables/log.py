@@ -32,6 +32,7 @@ ingested_days = Table(
     Column("rows_accepted", BigInteger, nullable=False, doc="rows that became events"),
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows"),
     Column("ingested_at", UtcDateTime, nullable=False, doc="when the day was read"),
+    Index(None, "source", "ingested_at"),
 )
 
 log_records = Table(

@@ -35,7 +35,7 @@ measurements = Table(
     ),
     Column("computed_at", UtcDateTime, nullable=False, doc="when it was computed or reported"),
     Index(None, "metric", "window_end"),
-    Index(None, "model", "version", "metric"),
+    Index(None, "model", "version", "metric", "window_end"),
     Index("ix_measurements_source_metric", "source", "metric", "is_complete", "window_end", "window_start"),
 )
 

@@ -87,6 +87,7 @@ report_counts = Table(
     Column("day", Date, primary_key=True, doc="the day in UTC on which they came"),
     Column("accepted", BigInteger, nullable=False, doc="rows that were accepted"),
     Column("rejected", BigInteger, nullable=False, doc="rows that were refused"),
+    Index(None, "day"),
 )
 
 in_measurements = Table(

@@ -133,6 +133,7 @@ promotions = Table(
     Column("at", UtcDateTime, nullable=False, doc="when it was done"),
     Column("actor", String(200), doc="a person, schedule or rollout:ID; null: not recorded"),
     Index(None, "problem", "at"),
+    Index(None, "problem", "id"),
 )
 
 baseline_comparisons = Table(
@@ -172,6 +173,8 @@ reports = Table(
     Column("window_end", UtcDateTime, doc="end of the rows that it covers"),
     Column("created_at", UtcDateTime, nullable=False, doc="when the row was written"),
     Index(None, "kind", "created_at"),
+    Index(None, "created_at"),
+    Index(None, "version_id", "kind", "created_at"),
 )
 
 forecasts = Table(
