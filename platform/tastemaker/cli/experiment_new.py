@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     help="A variant of your own code; repeatable, control first.",
 )
 @click.option(
-    "--share", "shares", multiple=True, metavar="NAME=SHARE", help="Such as b=0.3.  [default: equal]"
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="Such as b=0.3; repeatable. Those of all add up to 1, each rounded down.  [default: equal]",
 )
 @click.option(
     "--kind",

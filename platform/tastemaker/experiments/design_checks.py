@@ -12,7 +12,7 @@ import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
-from tastemaker.experiments.plan import BUCKETS, Unit, percentage
+from tastemaker.experiments.plan import BUCKETS, Unit, in_proportion, percentage
 from tastemaker.experiments.plan_checks import rule_faults
 from tastemaker.util.counted import counted
 from tastemaker.util.spelling import did_you_mean
@@ -160,7 +160,7 @@ def _variants(design: Design) -> Iterator[DesignFault]:
     for name, variant in design.variants.items():
         if variant.share < 1:
             yield DesignFault(f"variant {name} has {variant.share} buckets", "give it at least 1")
-    yield from _shares(sum(one.share for one in design.variants.values()), len(names))
+    yield from _shares({name: one.share for name, one in design.variants.items()})
     answered = [name for name, one in design.variants.items() if one.model is not None]
     if answered and len(answered) < len(names):
         others = ", ".join(name for name in names if name not in answered)
@@ -169,18 +169,21 @@ def _variants(design: Design) -> Iterator[DesignFault]:
         yield DesignFault(f"an experiment of kind {design.kind} has no model", "name one for each variant")
 
 
-def _shares(total: int, variants: int) -> Iterator[DesignFault]:
+def _shares(shares: Mapping[str, int]) -> Iterator[DesignFault]:
     """Yield what is wrong with the sum of the shares: each may have been rounded down to whole buckets."""
+    total = sum(shares.values())
     left = BUCKETS - total
+    fix = "let them add up to 100 %"
+    if min(shares.values(), default=0) > 0:
+        scaled = ", ".join(f"{name} {percentage(one)}" for name, one in in_proportion(shares).items())
+        fix = f"to keep their proportions, write {scaled}"
     if left < 0:
-        yield DesignFault(
-            f"the shares add up to {percentage(total)}, must be 100 %", f"lower them by {percentage(-left)}"
-        )
-    elif left >= max(variants, 1):
+        yield DesignFault(f"the shares add up to {percentage(total)}, must be 100 %", fix)
+    elif left >= max(len(shares), 1):
         yield DesignFault(
             f"the shares add up to {percentage(total)}, so {percentage(left)} of the units would be in no "
             "variant",
-            f"let them add up to 100 %; {percentage(variants - 1)} may be missing, as in three of 33.3333 %",
+            fix,
         )
 
 

@@ -5,6 +5,7 @@ It is a file that processes read without a database. Whoever has it can compute 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -28,6 +29,22 @@ def percentage(buckets: int) -> str:
     ('50 %', '33.3333 %')
     """
     return f"{100 * buckets / BUCKETS:.4f}".rstrip("0").rstrip(".") + " %"
+
+
+def in_proportion(shares: Mapping[str, float]) -> dict[str, int]:
+    """Return buckets in the proportion of shares that don't add up to 1, each rounded down.
+
+    Args:
+        shares: Shares above 0 by name, in any unit.
+
+    Returns:
+        Buckets by name. Fewer than there are shares are missing to all.
+
+    >>> in_proportion({"a": 0.6, "b": 0.6})
+    {'a': 500000, 'b': 500000}
+    """
+    total = sum(shares.values())
+    return {name: int(BUCKETS * share / total + 1e-6) for name, share in shares.items()}
 
 
 class PinnedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

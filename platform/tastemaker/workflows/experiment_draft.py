@@ -15,7 +15,7 @@ from tastemaker.event_log.attribution import window_seconds
 from tastemaker.experiments.design import BANDIT_STEPS, Design, VariantDesign
 from tastemaker.experiments.design_checks import FEWEST_UNITS
 from tastemaker.experiments.lifecycle.services import recipe_of
-from tastemaker.experiments.plan import BUCKETS, Kind
+from tastemaker.experiments.plan import BUCKETS, Kind, in_proportion
 from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
@@ -105,30 +105,29 @@ def with_shares(
         given: Shares, 0 to 1, by variant.
 
     Raises:
-        TastemakerError: A share is of an unknown variant, or they don't add up to at most 1, or to 1 where
-            all are given.
+        TastemakerError: A share is of an unknown variant, or they don't add up to less than 1, or to 1 where
+            all are given; each may be rounded down to whole buckets.
     """
     for name in given:
         if name not in variants:
             raise TastemakerError(f"there is no variant {name!r}", fix=f"name one of {', '.join(variants)}")
     rest = [name for name in variants if name not in given]
     total = sum(given.values())
-    if total > 1 + _SUM_TOLERANCE or (rest and total >= 1):
-        left = f", which leaves nothing for {', '.join(rest)}" if rest else ""
-        raise TastemakerError(f"the shares add up to {total:g}{left}", fix="let them add up to 1")
-    if not rest and total < 1 - _SUM_TOLERANCE:
+    if rest and total >= 1:
         raise TastemakerError(
-            f"the shares add up to {total:g}, so {1 - total:.4g} of the units would be in no variant",
-            fix="let them add up to 1",
+            f"the shares add up to {total:.7g}, which leaves nothing for {', '.join(rest)}",
+            fix="let them add up to less than 1",
         )
     each = (1 - total) / len(rest) if rest else 0
-    return {
-        name: msgspec.structs.replace(
-            one,
-            share=int(BUCKETS * given.get(name, each) + _SUM_TOLERANCE),
+    found = {name: int(BUCKETS * given.get(name, each) + _SUM_TOLERANCE) for name in variants}
+    if total > 1 + _SUM_TOLERANCE or BUCKETS - sum(found.values()) >= len(variants):
+        missing = f", so {1 - total:.4g} of the units would be in no variant" if total < 1 else ", must be 1"
+        scaled = " ".join(f"--share {name}={one / BUCKETS:g}" for name, one in in_proportion(given).items())
+        raise TastemakerError(
+            f"the shares add up to {total:.7g}{missing}",
+            fix=f"to keep their proportions, write {scaled}",
         )
-        for name, one in variants.items()
-    }
+    return {name: msgspec.structs.replace(one, share=found[name]) for name, one in variants.items()}
 
 
 def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign], **given: Any) -> Design:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.experiment_homes import design
 from tastemaker.errors import TastemakerError
@@ -16,7 +18,7 @@ from tastemaker.experiments.design import Design, GuardrailDesign, VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known, check_design, design_faults
 from tastemaker.experiments.design_file import design_text, read_design_file
 from tastemaker.experiments.interleaving_checks import interleaving_fault
-from tastemaker.experiments.plan import TargetingRule
+from tastemaker.experiments.plan import TargetingRule, in_proportion
 from tastemaker.settings import RetrievalSettings
 
 GONE = DesignFault("version v9 is gone", "name another")
@@ -72,6 +74,23 @@ def test_equal_shares_may_be_rounded_down(variants: int) -> None:
     equal["v0"] = flag(equal["v0"].share - variants, value=0)
     (fault,) = faults(control="v0", variants=equal)
     assert fault.startswith("the shares add up to 99.999")
+
+
+def test_equal_shares_that_were_rounded_up_are_refused_with_those_to_write() -> None:
+    variants = {name: flag(166_667, value=name) for name in "abcdef"}
+    (fault,) = design_faults(design("x", "v1", "v2", variants=variants), KNOWN)
+    assert fault.problem == "the shares add up to 100.0002 %, must be 100 %"
+    written = ", ".join(f"{name} 16.6666 %" for name in variants)
+    assert fault.fix == f"to keep their proportions, write {written}"
+    assert faults(variants={name: flag(166_666, value=name) for name in variants}) == []
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(10, 2_000_000), min_size=2))
+def test_the_shares_to_write_instead_are_right(shares: dict[str, int]) -> None:
+    written = in_proportion(shares)
+    assert 1_000_000 - len(shares) < sum(written.values()) <= 1_000_000
+    for name, share in shares.items():
+        assert abs(written[name] - 1_000_000 * share / sum(shares.values())) < 1 + 1e-5
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.product_homes import PROBLEM, ProductWorld
+from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Item, Record
 from tastemaker.experiments.analysis.planner import plan_traffic
-from tastemaker.experiments.plan import BUCKETS
+from tastemaker.experiments.plan import BUCKETS, in_proportion
 from tastemaker.settings import Settings
 from tastemaker.workflows.experiment_draft import draft, flag_variants, planned, with_shares
 from tastemaker.workflows.workspace import Workspace
@@ -29,6 +30,35 @@ def test_shares_fill_the_buckets_but_for_rounding(count: int, data: st.DataObjec
     total = sum(one.share for one in found.values())
     assert BUCKETS - count <= total <= BUCKETS
     assert len({found[f"v{n}"].share for n in range(given_ones, count)}) == 1
+
+
+@pytest.mark.parametrize("count", range(2, 13))
+def test_equal_shares_may_be_rounded_down_and_rounded_up_ones_are_refused_with_those(count: int) -> None:
+    """Written with six decimals, as buckets are."""
+    variants = flag_variants([f"v{n}={n}" for n in range(count)])
+    down, up = BUCKETS // count, -(-BUCKETS // count)
+    found = with_shares(variants, dict.fromkeys(variants, down / BUCKETS))
+    assert {one.share for one in found.values()} == {down}
+    for wrong in {up, down - 1} - {down}:
+        said = f"the shares add up to {count * wrong / BUCKETS:.7g}"
+        with pytest.raises(TastemakerError, match=said) as raised:
+            with_shares(variants, dict.fromkeys(variants, wrong / BUCKETS))
+        fix = " ".join(f"--share {name}={down / BUCKETS:g}" for name in variants)
+        assert raised.value.fix == f"to keep their proportions, write {fix}"
+
+
+@given(st.lists(st.floats(1e-3, 10), min_size=2, max_size=12))
+def test_the_shares_to_write_instead_are_accepted(shares: list[float]) -> None:
+    variants = flag_variants([f"v{n}={n}" for n in range(len(shares))])
+    written = in_proportion(dict(zip(variants, shares, strict=True)))
+    found = with_shares(variants, {name: float(f"{one / BUCKETS:g}") for name, one in written.items()})
+    assert {name: one.share for name, one in found.items()} == written
+
+
+def test_given_shares_leave_something_for_the_others() -> None:
+    with pytest.raises(TastemakerError, match="add up to 1, which leaves nothing for on") as raised:
+        with_shares(FLAGS, {"off": 1.0})
+    assert raised.value.fix == "let them add up to less than 1"
 
 
 @pytest.mark.slow
