@@ -89,6 +89,9 @@ class SourceSettings(_Section):
     canonical: 27.0 equals 27, too. numbers: 00027 equals 27, too."""
     missing_ids: tuple[str, ...] = MISSING_IDS
     """Texts that mean a missing id, in any letter case. With an empty list an item may be called None."""
+    ended: bool = False
+    """Whether the source brings no newer events, such as a history that was exported once. Experiments then
+    wait for events from callers alone. It takes effect with the next ingestion."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options that only one source has, such as the size of the simulated shop."""
 

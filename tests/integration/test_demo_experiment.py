@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -21,14 +22,19 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Returns a shop whose champion shows items by chance, and whose baseline is far better."""
+    """Returns a shop whose champion shows items by chance, and whose baseline is far better.
+
+    As in the demo, it has ended, and its last day is of this week: callers report the same types of events.
+    """
     # The difference is smaller than in the demo's shop: with so many users it is found surely.
     monkeypatch.setattr(demo_experiment, "PLANNED_UNITS", 2_000)
-    versions = make_shop_home(tmp_path, ("item_knn", "random"))
+    shop = CONFIG.model_copy(update={"dated": datetime.now(UTC).date() - timedelta(days=CONFIG.n_days)})
+    versions = make_shop_home(tmp_path, ("item_knn", "random"), shop)
     with (tmp_path / "problem.yaml").open("a") as file:
         file.write("baseline: item_knn\n")
-    options = CONFIG.model_dump(mode="json", exclude_defaults=True)
+    options = shop.model_dump(mode="json", exclude_defaults=True)
     made = Workspace(settings(tmp_path, source=SourceSettings(name="simulated", options=options)))
+    made.lake.source_has_ended = True
     made.registry.make_champion(versions["random"], "the worst one", forced=True)
     return made
 

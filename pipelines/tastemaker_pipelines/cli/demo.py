@@ -98,7 +98,7 @@ def _workspace() -> Workspace:
 
         with atomic_write(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
-    source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
+    source = SourceSettings(name="simulated", ended=True, options={"dated": _dated(home).isoformat()})
     learning = LearningSettings(feedback_delay_seconds=DELAY_SECONDS)
     return Workspace(load_settings(source=source, problem=problem, learning=learning))
 

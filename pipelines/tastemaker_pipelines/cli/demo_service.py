@@ -71,6 +71,7 @@ def variables(workspace: Workspace) -> dict[str, str]:
         "TASTEMAKER_PROBLEM": str(settings.problem.resolve()),
         "TASTEMAKER_SOURCE__NAME": settings.source.name,
         "TASTEMAKER_SOURCE__OPTIONS": json.dumps(settings.source.options),
+        "TASTEMAKER_SOURCE__ENDED": json.dumps(settings.source.ended),
     }
 
 

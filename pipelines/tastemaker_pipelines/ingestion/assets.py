@@ -73,6 +73,7 @@ def landed_events(
             chunk_rows=opened.settings.chunk_rows,
             progress=log_progress(context),
         )
+        opened.lake.source_has_ended = opened.source_settings.ended
         form = dependencies.source_state(source.readings)
         changes = dependencies.record(opened.engine, "source", source.name, form)
     read = [each for reading in source.readings for each in reading.warnings]

@@ -33,6 +33,8 @@ SHOP = (
     "# options.n_users = 2800",
     "# options.n_items = 1200",
     "# options.events_per_day = 1300",
+    "# The shop is not open after its last day, so experiments wait for none of its events.",
+    "ended = true",
     '# For a file of your own instead: name = "table", and path = "orders.csv" in the place of the options.',
 )
 CHECK = "tastemaker data check            # what validation makes of your rows"

@@ -67,6 +67,23 @@ class Lake:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def source_has_ended(self) -> bool:
+        """Whether the source brings no newer events, as of the last ingestion."""
+        return self._ended.exists()
+
+    @source_has_ended.setter
+    def source_has_ended(self, has_ended: bool) -> None:
+        if has_ended:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._ended.touch()
+        else:
+            self._ended.unlink(missing_ok=True)
+
+    @property
+    def _ended(self) -> Path:
+        return self.root / ".source_ended"
+
     def path(self, table: str, day: date | None = None, *, part: str = "part") -> Path:
         """Return the path of a part of a table, whether it exists or not.
 
@@ -132,6 +149,8 @@ class Lake:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return DuckDB with one view per table, and `impressions`, the items of all logged requests.
 
+        Its variable `source_has_ended` is that of the lake.
+
         The canonical tables and those of the log exist even before their first row. Landed tables have no
         view: only validation reads them.
         """
@@ -144,6 +163,8 @@ class Lake:
             elif table in schemas:
                 connection.register(table, schemas[table].empty_table())
         connection.execute(IMPRESSIONS)
+        ended = "true" if self.source_has_ended else "false"
+        connection.execute(f"SET VARIABLE source_has_ended = {ended}")
         return connection
 
     def scan(

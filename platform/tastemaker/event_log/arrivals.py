@@ -6,7 +6,8 @@
 A type has arrived until its newest event. One that is rare, which came a day or longer apart lately, may be
 silent for as long as it was before, if what brings it continues: a source, by other events of it, or callers
 who report it as it happens. A type that is silent for longer than `MOST_SILENT_SECONDS` is over; one that
-came each day is after `LATELY_SECONDS`, because more likely its batch fails.
+came each day is after `LATELY_SECONDS`, because more likely its batch fails. Nothing is waited for of a
+source that has ended: see `source.ended` of the settings.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ _ORIGINS = """
         SELECT *, begins - lag(ends) OVER (PARTITION BY event_type, is_reported ORDER BY begins) AS silence
         FROM hours
     )
-    SELECT event_type, is_reported, newest, max(delay), coalesce(max(silence), 0), count(*)
+    SELECT event_type, is_reported, newest, max(delay), coalesce(max(silence), 0), count(*),
+        NOT is_reported AND coalesce(getvariable('source_has_ended'), false)
     FROM silences GROUP BY event_type, is_reported, newest ORDER BY event_type, is_reported
 """
 
@@ -67,6 +69,8 @@ class EventOrigin(NamedTuple):
     """The longest between two events lately, to the hour."""
     hours: int
     """In how many different hours it came lately."""
+    has_ended: bool = False
+    """Whether it is of a source that brings no newer events."""
 
     @property
     def is_daily(self) -> bool:
@@ -84,11 +88,15 @@ class Arrival(NamedTuple):
     """Later events may still come."""
     is_over: bool
     """Whether it is silent for so long that nothing waits for it."""
+    is_reported: bool
+    """Whether callers report the events that are waited for; else a source has them."""
+    ahead: float
+    """Until when the same type has arrived from elsewhere; equal to `until` if it comes from nowhere else."""
 
     @classmethod
     def never(cls, event_type: str) -> Arrival:
         """Return that of a type that never came."""
-        return cls(event_type, -math.inf, -math.inf, is_over=True)
+        return cls(event_type, -math.inf, -math.inf, True, True, -math.inf)
 
 
 def read_arrivals(connection: DuckDBPyConnection) -> list[Arrival]:
@@ -113,7 +121,8 @@ def arrived_until(connection: DuckDBPyConnection) -> float | None:
 def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
     """Yield until when each type has arrived.
 
-    Of a type that a source has and callers report, both must have come, unless one of them is over.
+    Of a type that a source has and callers report, both must have come, unless one of them is over or has
+    ended.
 
     Args:
         origins: Of all rewarded types, sorted by type.
@@ -125,12 +134,14 @@ def arrivals(origins: Iterable[EventOrigin]) -> Iterator[Arrival]:
     }
     ahead = max(newest.values())
     for name, of_type in groupby(found, key=lambda one: one.event_type):
-        reached = [(_until(one, newest[one.is_reported]), one.newest, one.is_daily) for one in of_type]
-        coming = [one for one in reached if ahead - one[0] <= MOST_SILENT_SECONDS] or [
-            one for one in reached if one[2] and ahead - one[0] <= LATELY_SECONDS
+        reached = [(_until(one, newest[one.is_reported]), one) for one in of_type]
+        going = [one for one in reached if not one[1].has_ended]
+        coming = [one for one in going if ahead - one[0] <= MOST_SILENT_SECONDS] or [
+            one for one in going if one[1].is_daily and ahead - one[0] <= LATELY_SECONDS
         ]
-        until, last, _ = min(coming) if coming else max(reached)
-        yield Arrival(name, last, until, is_over=not coming)
+        until, origin = min(coming) if coming else max(reached)
+        furthest, _ = max(reached)
+        yield Arrival(name, origin.newest, until, not coming, origin.is_reported, furthest)
 
 
 def _until(origin: EventOrigin, newest: float) -> float:

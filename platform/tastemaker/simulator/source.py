@@ -100,7 +100,8 @@ def open(settings: SourceSettings) -> SimulatedShop:
 def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
     """Return the settings, with the dates of the demo's shop if a demo was run in this home folder.
 
-    A run after the demo then continues the demo's shop. Dates that the settings name are kept.
+    A run after the demo then continues the demo's shop, which has ended. Dates that the settings name are
+    kept.
 
     Args:
         settings: The settings of the source.
@@ -110,4 +111,4 @@ def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
     if settings.name != "simulated" or "dated" in settings.options or not noted.exists():
         return settings
     options = settings.options | {"dated": json.loads(noted.read_text("utf-8"))["dated"]}
-    return settings.model_copy(update={"options": options})
+    return settings.model_copy(update={"options": options, "ended": True})

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import TastemakerError
-from tastemaker.settings import Settings, described, load_settings
+from tastemaker.settings import Settings, SourceSettings, described, load_settings
 
 logger = logging.getLogger("tastemaker.workflows")
 
@@ -69,6 +69,13 @@ class Workspace:
         return Lake(self.settings.lake)
 
     @cached_property
+    def source_settings(self) -> SourceSettings:
+        """The settings of the source; in the home of a demo, those of the demo's shop."""
+        from tastemaker.simulator.source import as_demo
+
+        return as_demo(self.settings.source, self.settings.home)
+
+    @cached_property
     def source(self) -> Source:
         """The source of events, with pseudonymization and retention applied. Raises SourceError."""
         from tastemaker.data.sources import open_source
@@ -76,11 +83,10 @@ class Workspace:
         from tastemaker.privacy.pseudonyms import open_pseudonyms
         from tastemaker.privacy.retention import first_day
         from tastemaker.privacy.suppression_list import SuppressionList
-        from tastemaker.simulator.source import as_demo
 
         pseudonyms = open_pseudonyms(self.settings)
         return PrivateSource(
-            open_source(as_demo(self.settings.source, self.settings.home)),
+            open_source(self.source_settings),
             pseudonyms,
             SuppressionList(self.settings.home),
             first_day=first_day(self.settings.privacy.events_days),

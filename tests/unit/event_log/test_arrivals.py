@@ -30,9 +30,11 @@ def origin(
     delay: float | None = None,
     silence: float = HOUR,
     hours: int = 27,
+    has_ended: bool = False,
 ) -> EventOrigin:
     """Return an origin whose newest event was so many seconds ago."""
-    return EventOrigin(name, by, NOW - ago, math.inf if delay is None else delay, silence, hours)
+    arrives_after = math.inf if delay is None else delay
+    return EventOrigin(name, by, NOW - ago, arrives_after, silence, hours, has_ended)
 
 
 def until(*origins: EventOrigin) -> dict[str, float]:
@@ -99,17 +101,36 @@ def test_origins_are_read_from_what_happened() -> None:
         connection.execute("CREATE TABLE rewards AS SELECT unnest(['sale', 'click', 'sale']) AS event_type")
         found = {one.event_type: one for one in read_arrivals(connection)}
         (click, sale) = connection.execute(_ORIGINS, {"lately": LATELY_SECONDS}).fetchall()
-    assert click == ("click", True, 32 * DAY, 700.0, 1.5 * DAY - 60, 4)
-    assert sale == ("sale", False, 31 * DAY, math.inf, 1.5 * DAY - 60, 3)
-    assert found["sale"].until == 31 * DAY
+        connection.execute("SET VARIABLE source_has_ended = true")
+        (_, ended) = connection.execute(_ORIGINS, {"lately": LATELY_SECONDS}).fetchall()
+        sale_of_ended = read_arrivals(connection)[-1]
+    assert click == ("click", True, 32 * DAY, 700.0, 1.5 * DAY - 60, 4, False)
+    assert sale == ("sale", False, 31 * DAY, math.inf, 1.5 * DAY - 60, 3, False)
+    assert ended == (*sale[:-1], True)
+    assert (found["sale"].until, found["sale"].is_over, sale_of_ended.is_over) == (31 * DAY, False, True)
 
 
 def test_a_log_that_ends_as_a_whole_is_not_over() -> None:
     (found,) = arrivals([origin("click", 400 * DAY)])
-    assert found == Arrival("click", NOW - 400 * DAY, NOW - 400 * DAY, is_over=False)
+    at = NOW - 400 * DAY
+    assert found == Arrival("click", at, at, is_over=False, is_reported=False, ahead=at)
 
 
 def test_of_a_type_with_two_origins_both_are_waited_for_until_one_is_over() -> None:
     live = origin("purchase", 60, by=CALLERS, delay=2)
     assert until(origin("purchase", 2 * DAY), live) == {"purchase": 2 * DAY}
     assert until(origin("purchase", 8 * DAY), live) == {"purchase": 60}
+
+
+def test_of_two_origins_the_one_that_is_waited_for_is_named() -> None:
+    live = origin("purchase", 60, by=CALLERS, delay=2)
+    (found,) = arrivals([origin("purchase", 2 * DAY), live])
+    assert (found.is_reported, found.until, found.ahead) == (SOURCE, NOW - 2 * DAY, NOW - 60)
+    (found,) = arrivals([origin("purchase", 60), origin("purchase", DAY, by=CALLERS, delay=2)])
+    assert (found.is_reported, found.until, found.ahead) == (CALLERS, NOW - DAY, NOW - 60)
+
+
+def test_nothing_of_a_source_that_has_ended_is_waited_for() -> None:
+    live = origin("view", 60, by=CALLERS, delay=2)
+    history = [origin(name, DAY, hours=600, has_ended=True) for name in ("view", "purchase")]
+    assert until(live, *history) == {"view": 60, "purchase": math.inf}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
-COMMON = ("ids", "missing_ids")
+COMMON = ("ids", "missing_ids", "ended")
 """Settings for tables and requests of all sources."""
 
 

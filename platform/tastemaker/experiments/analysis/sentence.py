@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tastemaker.experiments.analysis.awaited import awaited, awaited_words
+from tastemaker.experiments.analysis.awaited import awaited, awaited_words, hint_of_end
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.decision import Timing
 from tastemaker.experiments.analysis.sample_check import SampleCheck
@@ -47,7 +47,7 @@ def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
         return f"No unit was exposed in epoch {epoch} yet." if epoch else "No unit was exposed yet."
     if late := awaited(units):
         waiting = ", ".join(map(awaited_words, late))
-        return f"None of {counted(len(units), 'unit')} is mature, waiting for {waiting}."
+        return f"None of {counted(len(units), 'unit')} is mature, waiting for {waiting}.{hint_of_end(late)}"
     window = in_words(design.window_days)
     return (
         f"None of {counted(len(units), 'unit')} is mature: their windows of {window} are not over in the log."

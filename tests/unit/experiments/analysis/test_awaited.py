@@ -30,16 +30,24 @@ def table(*arrivals: Arrival) -> UnitTable:
     return replace(found, arrivals=arrivals)
 
 
-def came(name: str, ago: float, *, is_over: bool = False) -> Arrival:
-    return Arrival(name, NOW - ago, NOW - ago, is_over)
+def came(
+    name: str, ago: float, *, is_over: bool = False, by_callers: bool = True, elsewhere: float | None = None
+) -> Arrival:
+    ahead = NOW - (ago if elsewhere is None else elsewhere)
+    return Arrival(name, NOW - ago, NOW - ago, is_over, by_callers, ahead)
 
 
 def test_units_wait_for_the_type_that_is_behind() -> None:
     units = table(came("click", 60), came("purchase", 10 * HOUR), came("view", 0))
     purchase, click = awaited(units)
-    assert purchase == {"event_type": "purchase", "newest": "2026-11-29T02:00:00+00:00", "units": 10}
+    assert purchase == {
+        "event_type": "purchase",
+        "origin": "callers",
+        "newest": "2026-11-29T02:00:00+00:00",
+        "units": 10,
+    }
     assert click["units"] == 1
-    assert awaited_words(purchase) == "purchase: the newest is of 2026-11-29 02:00 UTC; 10 units"
+    assert awaited_words(purchase) == "purchase from callers: the newest is of 2026-11-29 02:00 UTC; 10 units"
     assert awaited_words(click).endswith("; 1 unit")
     assert list(arrival_warnings(units)) == []
     assert len(units.mature()) == 240 - 3 * 24 - 10
@@ -54,7 +62,7 @@ def test_events_that_are_late_and_types_that_do_not_come_are_warned_of() -> None
     )
     late, over, never = arrival_warnings(units)
     assert late.startswith(
-        "Events are late. Waiting for purchase: the newest is of 2026-11-28 10:00 UTC; 26 un"
+        "Events are late. Waiting for purchase from callers: the newest is of 2026-11-28 10:00 UTC; 26 un"
     )
     assert over.startswith("No view came since 2026-11-20 12:00 UTC: no unit waits for it")
     assert never.startswith("No sale ever came: no unit waits for it")
@@ -68,6 +76,18 @@ def test_a_metric_of_one_type_waits_for_none(only: Arrival) -> None:
 def test_a_look_says_what_is_waited_for_where_no_unit_counts() -> None:
     look = look_at(table(came("click", 0), came("purchase", 9.5 * DAY)), design(), METRICS)
     assert look.sentence == (
-        "None of 240 units is mature, waiting for purchase: the newest is of 2026-11-20 00:00 UTC; 168 units."
+        "None of 240 units is mature, waiting for purchase from callers: the newest is of 2026-11-20 00:00 "
+        "UTC; 168 units."
     )
     assert look.details["waiting"][0]["units"] == look.pending_units - 3 * 24 == 168
+
+
+def test_a_source_that_is_behind_what_callers_report_is_named_with_what_to_do() -> None:
+    views = came("view", 9.5 * DAY, by_callers=False, elsewhere=0)
+    look = look_at(table(views), design(), METRICS)
+    assert look.sentence == (
+        "None of 240 units is mature, waiting for view from the source: the newest is of 2026-11-20 00:00 "
+        "UTC; 168 units. If the source brings no newer events, set source.ended."
+    )
+    (late,) = arrival_warnings(table(views))
+    assert late.endswith("not counted yet. If the source brings no newer events, set source.ended.")
