@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.plugin_sites import Site, model
@@ -51,14 +52,35 @@ if __name__ == "__main__":
     print(trainer._child._process.pid, flush=True)
     trainer.backtest(discovery.get("slow"), Run("killed", (Reason("requested", "a test"),)))
 """
+TRAIN_ONE = """
+import sys
+from tastemaker.plugins import discovery
+from tastemaker.trainings.records import Reason
+from tastemaker.workflows.training.trainer import Run, Trainer
+from tastemaker.workflows.workspace import Workspace
+
+if __name__ == "__main__":
+    trainer = Trainer(Workspace.open())
+    trainer.backtest(discovery.get(sys.argv[1]), Run("one", (Reason("requested", "a test"),)))
+    if sys.argv[2] == "closed":
+        trainer.close()
+"""
 RUN = Run("run", (Reason("stale", "8 days old"),))
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     found = Site(tmp_path_factory.mktemp("site"))
-    slow = {"slow": model("slow", fit="import time; time.sleep(60)")}
-    for name, source in (MODELS | slow).items():
+    others = {
+        "slow": model("slow", fit="import time; time.sleep(60)"),
+        "locking": model("locking", fit="import multiprocessing as m; m.current_process().held = m.RLock()"),
+        "lasting": model(
+            "lasting",
+            fit="import subprocess, pathlib; found = subprocess.Popen(['sleep', '600']); "
+            "pathlib.Path('left.txt').write_text(str(found.pid))",
+        ),
+    }
+    for name, source in (MODELS | others).items():
         found.install(f"dist_{name}", {name: f"training_{name}:Model"}, **{f"training_{name}": source})
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(found.folder))
@@ -126,6 +148,35 @@ def test_what_cannot_fit_is_refused_before_it_starts(trained: tuple[Workspace, d
     assert (row.run_id, row.outcome, row.peak_bytes) == ("later", FAILED, None)
     assert row.estimated_bytes is not None
     assert row.estimated_bytes > LIMIT
+
+
+def train_one(model: str, end: str, site: Path, folder: Path) -> str:
+    """Run a model's backtest as a command of its own, and return what it printed."""
+    opened = world(folder / "home")
+    script = folder / "train_one.py"
+    script.write_text(TRAIN_ONE)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+        "TASTEMAKER_HOME": str(opened.settings.home),
+        "TASTEMAKER_PROBLEM": str(opened.settings.problem),
+    }
+    done = subprocess.run(
+        [sys.executable, script, model, end],
+        env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("end", ["closed", "left open"])
+def test_an_idle_process_gives_back_its_semaphores(end: str, site: Path, tmp_path: Path) -> None:
+    """As tqdm's, which implicit makes: Python would warn of leaked ones at the end of the run."""
+    assert train_one("locking", end, site, tmp_path) == ""
+
+
+def test_what_a_model_started_ends_with_the_idle_process(site: Path, tmp_path: Path) -> None:
+    assert train_one("lasting", "closed", site, tmp_path) == ""
+    left = int((tmp_path / "left.txt").read_text())
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_killed_run_leaves_no_process_and_is_recognized(

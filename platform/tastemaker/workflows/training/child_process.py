@@ -68,6 +68,7 @@ class ChildProcess:
         self._watched = psutil.Process(process.pid)
         self._descendants: list[psutil.Process] = []
         self._descendants_at = 0.0
+        self._is_idle = True
 
     @classmethod
     def start(cls, settings: Settings) -> Self:
@@ -99,10 +100,12 @@ class ChildProcess:
         started, processor, cost = time.perf_counter(), self._processor_seconds(), Cost()
         try:
             self._pipe.send(job)
+            self._is_idle = False
             while True:
                 if self._pipe.poll(LOOK_SECONDS):
                     message = self._pipe.recv()
                     if isinstance(message, Finished):
+                        self._is_idle = True
                         seen = Cost(peak_bytes=cost.peak_bytes if message.is_new else None)
                         return message._replace(cost=seen.plus(message.cost))
                     progress(*message)
@@ -120,8 +123,15 @@ class ChildProcess:
             raise self._died(job, cost) from error
 
     def end(self) -> None:
-        """End the process and all that a model started in it; an idle one has nothing to lose."""
+        """End the process and all that a model started in it; an idle one ends by itself.
+
+        A killed process gives back no semaphore, and Python warns of leaked ones when the run ends: a lock of
+        multiprocessing has one, such as tqdm's.
+        """
         atexit.unregister(self.end)
+        if self._is_idle:
+            self._pipe.close()
+            self._process.join(ENDING_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid or 0, signal.SIGKILL)
         self._process.kill()  # also before it leads a group of its own
