@@ -44,8 +44,9 @@ def awaited_words(one: Mapping[str, Any]) -> str:
     """Return what is waited for in words, of an entry of `awaited`."""
     newest = datetime.fromisoformat(one["newest"])
     units = counted(one["units"], "unit")
-    origin = {SOURCE: "the source", CALLERS: "callers"}[one["origin"]]
-    return f"{one['event_type']} from {origin}: the newest is of {newest:%Y-%m-%d %H:%M} UTC; {units}"
+    # Looks that were stored before origins were known have none.
+    origin = {SOURCE: " from the source", CALLERS: " from callers"}.get(one.get("origin", ""), "")
+    return f"{one['event_type']}{origin}: the newest is of {newest:%Y-%m-%d %H:%M} UTC; {units}"
 
 
 def hint_of_end(found: Iterable[Mapping[str, Any]]) -> str:

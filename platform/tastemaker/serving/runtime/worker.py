@@ -112,7 +112,7 @@ class Worker:
         """Answer, count and log a request.
 
         Args:
-            request: For whom, how many items, and what may be shown. Its ids may be in any form.
+            request: The user, how many items, and what may be shown. Its ids may be in any form.
             request_id: The caller's own, 32 hexadecimal digits; without it, a new one is made.
             control: How a controller has it booked; None without a controller.
 
