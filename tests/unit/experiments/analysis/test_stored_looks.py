@@ -320,8 +320,9 @@ def test_units_wait_for_the_batch_that_brings_purchases(
     (waits,) = look.details["waiting"]
     assert (waits["event_type"], waits["newest"]) == ("purchase", newest.isoformat())
     assert waits["units"] > 20
-    assert f"waiting for    purchase from the source: the newest is of {newest:%Y-%m-%d %H:%M} UTC" in "\n".join(
-        in_lines(look)
+    assert (
+        f"waiting for    purchase from the source: the newest is of {newest:%Y-%m-%d %H:%M} UTC"
+        in "\n".join(in_lines(look))
     )
     rows.visits += late
     rows.write(tmp_path)
