@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.tuning.study import Study, TrialResult
-from tastemaker.tuning.trial import Measured
+from tastemaker.tuning.trial import MachineError, Measured
 from tastemaker.tuning.workers import Submit
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ class Loop:
             while len(running) < self.jobs and self._wanted(len(running)):
                 trial = self.study.ask()
                 known = self.study.known(trial.params)
-                if known is not None and known.value is not None:
-                    self._record(trial, Measured(known.value, 0.0))  # the same fit gives the same figure
-                else:
+                if known is None:
                     config = self.start.model_validate(self.start.model_dump() | trial.params)
                     running[self.submit(config)] = trial
+                elif known.value is None:
+                    self._fail(trial, known.error or "", fails_again=True)
+                else:
+                    self._record(trial, Measured(known.value, 0.0))  # the same fit gives the same figure
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -99,8 +101,11 @@ class Loop:
         except TastemakerError as error:
             if self.study.is_base(trial.params):
                 raise
-            self.study.fail(trial, str(error))
-            self._report(trial.number)
+            self._fail(trial, str(error), fails_again=not isinstance(error, MachineError))
+
+    def _fail(self, trial: Trial, error: str, *, fails_again: bool) -> None:
+        self.study.fail(trial, error, fails_again=fails_again)
+        self._report(trial.number)
 
     def _record(self, trial: Trial, measured: Measured) -> None:
         self.study.record(trial, *measured)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 Params = dict[str, Any]
+_FAILS_AGAIN = "fails_again"
+"""Attribute of a failed trial: whether the same config fails again."""
 
 
 class TrialResult(NamedTuple):
@@ -102,21 +104,30 @@ class Study:
         trial.set_user_attr("seconds", seconds)
         self._study.tell(trial, value)
 
-    def fail(self, trial: Trial, error: str) -> None:
+    def fail(self, trial: Trial, error: str, *, fails_again: bool) -> None:
         """Store that the model failed with a config, durably; the trial counts as one that was tried.
 
         Args:
             trial: The trial, from `ask`.
             error: Why, in words.
+            fails_again: Whether the same config is known to fail again; False for what its machine lacked.
         """
         from optuna.trial import TrialState
 
         trial.set_user_attr("error", error)
+        trial.set_user_attr(_FAILS_AGAIN, fails_again)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def known(self, params: Params) -> TrialResult | None:
-        """Return the result of an earlier trial of the same config; None if there is none."""
-        return next((one for one in self.tried() if one.params == params and one.value is not None), None)
+        """Return the result that the same config has whenever it is tried; None if that is not known.
+
+        The model of a known result may have failed: its value is None, then, and it has an error.
+        """
+        for trial in self._study.get_trials(deepcopy=False):
+            found = _tried(trial) if trial.params == params else None
+            if found is not None and (found.value is not None or trial.user_attrs.get(_FAILS_AGAIN, False)):
+                return found
+        return None
 
     def tried(self) -> list[TrialResult]:
         """Return all trials that have ended, in order, without those that were lost with their process."""

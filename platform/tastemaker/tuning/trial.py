@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 
 Float64 = NDArray[np.float64]
+
+OF_THE_MACHINE = (MemoryError, OSError, ImportError, BrokenExecutor)
+"""Errors after which the same config may succeed: memory, disk, a missing library, a killed process."""
+
+
+class MachineError(PluginError):
+    """Error: the model failed for what its machine lacked, so that its config is not known to fail."""
 
 
 class Measured(NamedTuple):
@@ -62,9 +71,18 @@ class TrialBench:
         return cls(plugin, split, dataset.problem.metric, dataset.problem.placement.k)
 
     def measure(self, config: Config) -> Measured:
-        """Measure one config. Raises PluginError if the model fails, or its figure is not a number."""
+        """Measure one config.
+
+        Raises PluginError if the model fails, or its figure is not a number; MachineError if that need not be
+        the config's fault.
+        """
         started = time.perf_counter()
-        value = float(np.mean(self.users(config)))
+        try:
+            value = float(np.mean(self.users(config)))
+        except PluginError as error:
+            if any(isinstance(one, OF_THE_MACHINE) for one in _causes(error)):
+                raise MachineError(error.problem, fix=error.fix) from error
+            raise
         return Measured(value, time.perf_counter() - started)
 
     def users(self, config: Config) -> Float64:
@@ -78,3 +96,11 @@ class TrialBench:
         if not np.isfinite(value):
             raise PluginError(f"{self.metric} of model {self.plugin.name} is {value}")
         return users
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that led to an error, the last one first."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import ExitStack
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -18,15 +21,15 @@ from support.small_lakes import DAY, START, Row
 from support.tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.plugins import discovery
+from tastemaker.plugins import Config, TrainingData, discovery
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.tuning import best_config, report
 from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.plot import draw
 from tastemaker.tuning.search import Loop
 from tastemaker.tuning.storage import storage
-from tastemaker.tuning.study import Study
-from tastemaker.tuning.trial import TrialBench
+from tastemaker.tuning.study import Study, TrialResult
+from tastemaker.tuning.trial import MachineError, Measured, TrialBench
 from tastemaker.workflows.training.version import train
 from tastemaker.workflows.tune import tune
 from tastemaker.workflows.workspace import Workspace
@@ -159,6 +162,103 @@ def test_a_model_that_fails_with_some_configs(tmp_path: Path) -> None:
     assert len(tune(opened, AIMS, trials=12).trials) == 12
     draw(found, tmp_path / "plot.png")
     report.to_dict(found)
+
+
+class Sides:
+    """A search over the side alone, which proposes each again and again; the right one fails."""
+
+    def __init__(self, kept: BaseStorage, *failures: BaseException) -> None:
+        self.kept, self.failures, self.fitted = kept, list(failures), list[str]()
+
+    def run(self, trials: int) -> list[TrialResult]:
+        """Continue until so many trials have ended, and return them."""
+        space = {"side": AimConfig.model_fields["side"].metadata[0]}
+        study = Study(self.kept, "sides", space, {"side": "wrong"}, larger_is_better=True, seed=0)
+        Loop(study, AimConfig(), self._submit, jobs=1, trials=trials, until=None, progress=None).run()
+        return study.tried()
+
+    def _submit(self, config: Config) -> Future[Measured]:
+        assert isinstance(config, AimConfig)
+        self.fitted.append(config.side)
+        future: Future[Measured] = Future()
+        if config.side == "right" and self.failures:
+            future.set_exception(self.failures.pop(0))
+        else:
+            future.set_result(Measured(0.5, 1.0))
+        return future
+
+
+def test_a_config_that_failed_is_not_fitted_again(engine: Engine, tmp_path: Path) -> None:
+    with storage(world(tmp_path).settings, engine) as kept:
+        sides = Sides(kept, *(PluginError(f"attempt {n} failed") for n in range(20)))
+        first = sides.run(10)
+        both = sides.run(20)  # as after a restart
+    assert sides.fitted == ["wrong", "right"]
+    assert both[:10] == first
+    failed = [one for one in both if one.params == {"side": "right"}]
+    assert len(failed) > 2
+    assert {(one.value, one.error) for one in failed} == {(None, "attempt 0 failed")}
+
+
+def test_what_the_machine_lacked_is_no_fault_of_the_config(engine: Engine, tmp_path: Path) -> None:
+    with storage(world(tmp_path).settings, engine) as kept:
+        sides = Sides(kept, MachineError("out of memory"), MachineError("out of memory"))
+        found = sides.run(20)
+    assert sides.fitted == ["wrong", "right", "right", "right"]
+    errors = [one.error for one in found if one.params == {"side": "right"}]
+    assert errors[:3] == ["out of memory", "out of memory", None]
+    assert not any(errors[3:])
+
+
+def test_an_interruption_is_no_failure(engine: Engine, tmp_path: Path) -> None:
+    with storage(world(tmp_path).settings, engine) as kept:
+        sides = Sides(kept, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            sides.run(20)
+        found = sides.run(20)
+    assert sides.fitted == ["wrong", "right", "right"]
+    assert [one.error for one in found] == [None] * 20
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (MemoryError("no 8 GB"), MachineError),
+        (OSError(28, "No space left on device"), MachineError),
+        (ModuleNotFoundError("no lightgbm"), MachineError),
+        (BrokenExecutor("a process was killed"), MachineError),
+        (ValueError("aim must be less"), PluginError),
+        (PluginError("aim must be less"), PluginError),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_failure_is_the_configs_or_the_machines(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    expected: type[PluginError],
+    is_wrapped: bool,
+) -> None:
+    """Also where the model raises an error of its own for it, and after the way from a worker process."""
+
+    def fit(self: Aims, data: TrainingData) -> Aims:
+        try:
+            raise raised
+        except Exception as error:
+            if is_wrapped:
+                raise RuntimeError("the fit failed") from error
+            raise
+
+    monkeypatch.setattr(Aims, "fit", fit)
+    bench = TrialBench.inside(world(tmp_path).dataset(), AIMS)
+    with pytest.raises(PluginError) as caught:
+        bench.measure(AimConfig())
+    worker, parent = Pipe()
+    worker.send(caught.value)
+    received = parent.recv()
+    assert type(received) is expected
+    assert received.problem == caught.value.problem != ""
 
 
 def test_a_model_that_fails_as_it_is(tmp_path: Path) -> None:
