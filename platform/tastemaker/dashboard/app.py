@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -126,8 +126,11 @@ class _Site:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-            act = partial(self._answer, request, page, lambda *_: self._act(request, action, fields))
-            return await self._in_time(request, act)
+
+            def act(request: Request, _: DashboardPage, filters: PageFilters) -> Response:
+                return self._act(request, action, filters.path, fields)
+
+            return await self._in_time(request, partial(self._answer, request, page, act))
 
         return endpoint
 
@@ -173,7 +176,7 @@ class _Site:
             if (why := page.refuses(viewer_of(request))) is not None:
                 return self._error(request, 403, why)
             query = {name: text for name, text in request.query_params.items() if name != "theme"}
-            path = {name: str(text) for name, text in request.path_params.items() if name not in _OF_A_BLOCK}
+            path = {name: text for name, text in path_of(request).items() if name not in _OF_A_BLOCK}
             return make(request, page, PageFilters.parse(query, path))
 
         return self._refused(request, answer)
@@ -193,8 +196,8 @@ class _Site:
             return self._error(request, 503, "The database does not answer: nothing was read or changed.")
 
     def _document(self, request: Request) -> Response:
-        name, number = request.path_params["name"], str(request.path_params["number"])
-        path = stored_reports.document(self._reader, number, name)
+        parts = path_of(request)
+        path = stored_reports.document(self._reader, parts["number"], parts["name"])
         headers = {"Content-Security-Policy": stored_reports.DOCUMENT_POLICY}
         return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
 
@@ -217,7 +220,7 @@ class _Site:
         return HTMLResponse(document)
 
     def _block(self, request: Request, page: DashboardPage, filters: PageFilters) -> Response:
-        name, kind = (request.path_params[part] for part in _OF_A_BLOCK)
+        name, kind = (path_of(request)[part] for part in _OF_A_BLOCK)
         content: PageContent = self._content(request, page, filters).content
         if kind == "csv":
             table = content.table(name)
@@ -232,13 +235,15 @@ class _Site:
             f"a block is csv, svg or json, not {kind[:50]!r}", fix="follow the page's links"
         )
 
-    def _act(self, request: Request, action: PageAction, fields: dict[str, str]) -> Response:
+    def _act(
+        self, request: Request, action: PageAction, path: Mapping[str, str], fields: Mapping[str, str]
+    ) -> Response:
         viewer = viewer_of(request)
         if viewer.role < action.role:
             return self._error(request, 403, missing_role(viewer, action.role))
-        path = action.act(self._reader, request.path_params, fields, viewer)
+        shown = action.act(self._reader, path, fields, viewer)
         self._known.clear()
-        return RedirectResponse(path, status_code=303)
+        return RedirectResponse(shown, status_code=303)
 
     def _error(self, request: Request, status: int, why: str) -> Response:
         document = self._render(request, "error.html", title="This did not work", why=why)
@@ -257,6 +262,11 @@ class _Site:
             Role=Role,
             **values,
         )
+
+
+def path_of(request: Request) -> dict[str, str]:
+    """Return the parts of a request's path as text; Starlette makes an int of what `{number:int}` matches."""
+    return {name: str(part) for name, part in request.path_params.items()}
 
 
 def viewer_of(request: Request) -> Viewer:

@@ -116,7 +116,7 @@ def _change(
     fields: Mapping[str, str],
     viewer: Viewer,
 ) -> str:
-    name = str(path["name"])
+    name = path["name"]
     _experiments(reader).change(
         name,
         action,
@@ -128,7 +128,7 @@ def _change(
 
 
 def _kill(reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer) -> str:
-    name, reason, experiments = str(path["name"]), fields.get("reason", "").strip(), _experiments(reader)
+    name, reason, experiments = path["name"], fields.get("reason", "").strip(), _experiments(reader)
     if not reason:
         raise TastemakerError(f"killing {name} needs a reason", fix="say why in a few words")
     experiments.kill(name, actor=viewer.name, reason=reason)

@@ -35,8 +35,7 @@ Act = Callable[[DashboardReader, Mapping[str, str], Mapping[str, str], Viewer], 
 Its parameters, in this order:
 
 - reader: has the metadata database, in which the change is made, and the settings.
-- path: the parts of the page's address by name. What `{number:int}` matches is an int, so take it as
-  `str(path["number"])`.
+- path: the parts of the page's address by name, as text, such as `path["number"]`.
 - fields: the fields of the form by name, as they were sent: unchecked text, and some may be missing.
 - viewer: who sent the form, whose name is recorded with what the database keeps of the change.
 

@@ -251,9 +251,9 @@ class StateMachine:
     def _open_or_wait(self, alert: AlertState, now: float) -> None:
         rule = self._rules[alert.rule]
         blocked_before = alert.blocked_at
-        if self._is_inhibited(alert, rule, now):
+        if self._is_inhibited(alert, rule):
             alert.blocked_at = now
-        elif (related := self._related(alert, rule, now)) is not None:
+        elif (related := self._related(alert, rule)) is not None:
             self._join(alert, related, now)
             if related.closed_at is None:
                 alert.blocked_at = now
@@ -267,7 +267,7 @@ class StateMachine:
             return
         self._open(alert, rule, now)
 
-    def _is_inhibited(self, alert: AlertState, rule: Rule, now: float) -> bool:
+    def _is_inhibited(self, alert: AlertState, rule: Rule) -> bool:
         return any(other.phase == "firing" for other in self._inhibitors(alert, rule))
 
     def _may_be_inhibited_soon(self, alert: AlertState, rule: Rule, now: float) -> bool:
@@ -286,7 +286,7 @@ class StateMachine:
             if all(mine.get(name) == theirs.get(name) for name in names):
                 yield other
 
-    def _related(self, alert: AlertState, rule: Rule, now: float) -> Incident | None:
+    def _related(self, alert: AlertState, rule: Rule) -> Incident | None:
         """Return the incident that the alert is a note of: an open one, else the one closed last."""
         mine = dict(alert.labels)
         found = [

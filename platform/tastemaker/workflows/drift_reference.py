@@ -45,9 +45,7 @@ def ensure_drift_reference(
     stored = DriftReference.load(version.folder)
     if stored is not None:
         return stored
-    reference = make_drift_reference(
-        lake, registry.open(version), user_columns, _of_parent(registry, version)
-    )
+    reference = make_drift_reference(lake, registry.open(version), user_columns, _of_parent(version))
     reference.save(version.folder)
     return reference
 
@@ -94,7 +92,7 @@ def _days(lake: Lake, loaded: LoadedVersion) -> list[date]:
     return [last - timedelta(days=back) for back in range(n - 1, -1, -1)]
 
 
-def _of_parent(registry: Registry, version: Version) -> DriftReference | None:
+def _of_parent(version: Version) -> DriftReference | None:
     """Return the reference of the version before this one; None if there is none."""
     parent = version.manifest.parent
     return None if parent is None else DriftReference.load(version.folder.parent / parent)

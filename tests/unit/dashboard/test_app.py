@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from support.dashboard_homes import dashboard_client, days_of
+from support.dashboard_users import token_of
 from tastemaker.dashboard import app, reader
+from tastemaker.dashboard.content import ActionForm, PageContent
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.page import DashboardPage, PageAction
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.viewer import Viewer
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -38,6 +44,29 @@ def test_an_empty_home_has_every_page(tmp_path: Path) -> None:
         for one in PAGES:
             if "{" not in one.path:
                 assert client.get(one.path).status_code == 200, one.path
+
+
+def test_pages_and_actions_get_the_parts_of_an_address_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `Load` and `Act` declare them, also what Starlette converts."""
+    seen: list[object] = []
+
+    def load(_: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+        seen.append(filters.path)
+        return PageContent(answer="", as_of=None, blocks=[ActionForm(f"{address}/act", "Act")])
+
+    def act(_: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer) -> str:
+        seen.append(path)
+        return "/models"
+
+    path, address = "/numbered/{number:int}/{share:float}/{name}", "/numbered/0012/0.5/12"
+    page = DashboardPage(path, "Numbered", "", load, actions=(PageAction("act", act),), in_navigation=False)
+    monkeypatch.setattr(app, "PAGES", [*PAGES, page])
+    with dashboard_client(tmp_path) as client:
+        token = token_of(client.get(address).text)
+        assert client.post(f"{address}/act", data={"csrf_token": token}).status_code == 200
+    assert seen == [{"number": "12", "share": "0.5", "name": "12"}] * 2
 
 
 @pytest.mark.parametrize(

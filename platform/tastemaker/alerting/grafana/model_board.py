@@ -22,7 +22,7 @@ NIGHTLY = "the nightly run writes it, from which `tastemaker watch` reads it"
 
 def model_board(settings: Settings) -> Board:
     """Return the board, with the thresholds of the settings."""
-    rows = (_versions(settings), _features(settings), _quality(settings))
+    rows = (_versions(settings), _features(settings), _quality())
     description = "Versions, features, age, reward and drift of the models that are served."
     return Board("model", "Tastemaker: models", description, rows)
 
@@ -144,7 +144,7 @@ def _features(settings: Settings) -> BoardRow:
     )
 
 
-def _quality(settings: Settings) -> BoardRow:
+def _quality() -> BoardRow:
     day = 'window="1d"'
     return BoardRow(
         "Quality",

@@ -87,7 +87,7 @@ class LoginPages:
         try:
             session_id = await self._begin(key, password)
         except DatabaseAway:
-            return refusal(request, AWAY)
+            return refusal(AWAY)
         if session_id is None:
             return self._form(request, after, name=name, problem=WRONG, status=403)
         response = RedirectResponse(after, 303)
@@ -105,7 +105,7 @@ class LoginPages:
             try:
                 await self._answers.run(lambda: end_session(self._engine, session_id))
             except DatabaseAway:
-                return refusal(request, AWAY)
+                return refusal(AWAY)
             self._answers.drop(session_id)
         response = RedirectResponse(LOGIN, 303)
         request.state.cookies.delete(response, cookies.SESSION)

@@ -69,11 +69,11 @@ class AccessMiddleware:
             if answer is None and request.method not in _READS:
                 receive = await self._check_token(request)
         except DatabaseAway:
-            answer = refusal(request, AWAY)
+            answer = refusal(AWAY)
         except ClientDisconnect:
             return
         except Refused as refused:
-            answer = refusal(request, refused)
+            answer = refusal(refused)
         await (answer or self._app)(scope, receive, send)
 
     async def _admit(self, request: Request) -> Response | None:

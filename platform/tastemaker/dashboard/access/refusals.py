@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from tastemaker.dashboard.rendering import environment
@@ -34,13 +33,8 @@ AWAY: Final = Refused(
 )
 
 
-def refusal(request: Request, refused: Refused) -> Response:
-    """Return the page that says why a request is refused, with its status and its Retry-After header.
-
-    Args:
-        request: The request that is refused; the page does not depend on it.
-        refused: Status, title and text of the page, and the seconds until another attempt may succeed.
-    """
+def refusal(refused: Refused) -> Response:
+    """Return the page that says why a request is refused, with its status and its Retry-After header."""
     response = page("refused.html", refused.status, title=refused.title, text=refused.text)
     if refused.retry_after is not None:
         response.headers["Retry-After"] = str(refused.retry_after)

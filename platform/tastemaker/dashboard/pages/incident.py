@@ -107,14 +107,14 @@ def _history(reader: DashboardReader, record: IncidentRecord) -> DataTable:
 def _act_acknowledge(
     reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer
 ) -> str:
-    interventions.acknowledge(reader.engine, row_number(str(path["number"])), viewer.name)
+    interventions.acknowledge(reader.engine, row_number(path["number"]), viewer.name)
     return f"{alerts.PATH}/{path['number']}"
 
 
 def _act_silence(
     reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer
 ) -> str:
-    record = records.incident(reader.engine, row_number(str(path["number"])))
+    record = records.incident(reader.engine, row_number(path["number"]))
     interventions.silence(
         reader.engine,
         interventions.matchers_of(record, reader.settings.watch),
