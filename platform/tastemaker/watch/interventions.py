@@ -69,7 +69,7 @@ def matchers_of(incident: IncidentRecord, settings: WatchSettings) -> dict[str, 
     """Return the matchers of a silence for an incident's alert.
 
     Args:
-        incident: The incident.
+        incident: An incident, open or over, as `records` reads it.
         settings: Channels for its severity.
 
     Raises:
