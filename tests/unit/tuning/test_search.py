@@ -200,7 +200,7 @@ def test_a_config_that_failed_is_not_fitted_again(engine: Engine, tmp_path: Path
     assert {(one.value, one.error) for one in failed} == {(None, "attempt 0 failed")}
 
 
-def test_a_config_for_which_the_machine_lacked_something_is_fitted_again(engine: Engine, tmp_path: Path) -> None:
+def test_a_config_is_fitted_again_if_its_machine_lacked_something(engine: Engine, tmp_path: Path) -> None:
     with storage(world(tmp_path).settings, engine) as kept:
         sides = Sides(kept, MachineError("out of memory"), MachineError("out of memory"))
         found = sides.run(20)
