@@ -37,7 +37,7 @@ _OF_EPOCH = """
 _UNITS = """
     CREATE OR REPLACE TEMP TABLE units AS
     WITH days AS (
-        SELECT unit, asked_at // 86400 AS day, min(asked_at) AS asked_at,
+        SELECT unit, floor(asked_at / 86400) AS day, min(asked_at) AS asked_at,
             arg_min(variant, asked_at) AS variant, {shares}
         FROM of_epoch WHERE asked_at >= $since GROUP BY unit, day
     )

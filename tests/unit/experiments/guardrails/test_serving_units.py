@@ -103,8 +103,8 @@ def test_a_list_of_another_service_is_the_assigned_variants_fallback(
 def test_a_unit_counts_once_per_day_however_many_lists_it_had(
     settings: Settings, requests: AssignedRequests
 ) -> None:
-    bot = [answer(n, "bot", fallback="model_error") for n in range(100)]
-    quiet = [answer(200 + n, "quiet", fallback="model_error" if n else None) for n in range(2)]
+    bot = [answer(n, "bot", ago=60.0 + n, fallback="model_error") for n in range(100)]
+    quiet = [answer(200 + n, "quiet", ago=90 - n, fallback="model_error" if n else None) for n in range(2)]
     two_days = [answer(300, "ann", ago=DAY + 60), answer(301, "ann", fallback="model_error")]
     fill(settings.spool, [*bot, *quiet, *two_days])
     its = counted(requests).summaries["fallback_share"]["b"]
