@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from tastemaker.plugins.arrays import Float32
     from tastemaker.serving.inference.fallback_reasons import Source
     from tastemaker.serving.inference.user_features import Outcome
+    from tastemaker.serving.runtime.version_info import VersionInfo
 
 NONE: Final = "none"
 """The reason of answers that are all the model's."""
-INFO = "_version_info"
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 State = Literal["present", "missing", "invalid"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -56,6 +56,7 @@ class EngineFamilies:
         counter: Callable[..., Counter],
         gauge: Callable[..., Gauge],
         histogram: Callable[..., Histogram],
+        versions: VersionInfo,
     ) -> None:
         """Create the metrics that the engines of a process share.
 
@@ -63,6 +64,7 @@ class EngineFamilies:
             counter: Makes a counter, of its name, its meaning and the names of its labels.
             gauge: Makes a gauge likewise; `mode` says what the workers' values become together.
             histogram: Makes a histogram of seconds likewise.
+            versions: Shows the versions that the engines serve and want.
         """
         self.answers = counter(
             "answers_total",
@@ -103,16 +105,7 @@ class EngineFamilies:
         )  # fmt: skip
         self._event_types = set[str]()
         self.know_events((IMPRESSION, OTHER))
-        self.served = VersionGauge(
-            gauge("served" + INFO, "1 for the version that is served", "model", "version")
-        )
-        self.wanted = VersionGauge(
-            gauge(
-                "wanted" + INFO,
-                "1 for the version that was promoted or deployed, and is to be served",
-                "model", "version",
-            )
-        )  # fmt: skip
+        self.versions = versions
         self.lag = ModelGauge(
             gauge(
                 "learning_lag_seconds",
@@ -255,30 +248,6 @@ class ModelGauge:
                 self._gauge.labels(one).set(self._put(values) if values else self._unserved)
 
 
-class VersionGauge:
-    """A gauge that is 1 for each version that some engine names, and 0 for the others."""
-
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge, self._named = gauge, Tally[Target]()
-        self._lock = threading.Lock()
-
-    def move(self, before: Target | None, after: Target | None) -> None:
-        """Set that an engine names another version than before.
-
-        Args:
-            before: The version that it named; None if it named none.
-            after: The version that it names now; None if it names none.
-        """
-        with self._lock:
-            if before is not None:
-                self._named[before] -= 1
-                if not self._named[before]:
-                    self._gauge.labels(before.model, before.version).set(0)
-            if after is not None:
-                self._named[after] += 1
-                self._gauge.labels(after.model, after.version).set(1)
-
-
 class EngineMetrics:
     """One engine's numbers."""
 
@@ -336,7 +305,7 @@ class EngineMetrics:
             version: The version's id.
         """
         served = Target(model, version)
-        self._families.served.move(self._served, served)
+        self._families.versions.move("served", self._served, served)
         if model != self._model:
             self._families.know(model)
             self._families.lag.set(self, model, 0.0)
@@ -365,7 +334,7 @@ class EngineMetrics:
         """
         if wanted is not None:
             self._families.know(wanted.model)
-        self._families.wanted.move(before, wanted)
+        self._families.versions.move("wanted", before, wanted)
 
     def swapped(self, model: str, outcome: Literal["done", "refused"]) -> None:
         """Count that a version was wanted, and put in place or refused.

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from tastemaker._version import __version__
 from tastemaker.serving.runtime.engine_metrics import (
-    INFO,
     EngineFamilies,
     EngineMetrics,
     FeedbackOutcome,
 )
 from tastemaker.serving.runtime.machine import Machine
 from tastemaker.serving.runtime.processes import Processes
+from tastemaker.serving.runtime.version_info import VersionInfo
 from tastemaker.serving.runtime.worker_slots import Workers
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class Metrics:
         self._durations = self.histogram(
             "request_duration_seconds", "Seconds from an HTTP request to its response", "endpoint"
         )
-        self._engines = EngineFamilies(self.counter, self.gauge, self.histogram)
+        self._versions = VersionInfo(PREFIX, self._folder, place)
+        self._engines = EngineFamilies(self.counter, self.gauge, self.histogram, self._versions)
         self._records = self.counter(
             "log_records_total",
             "Log records by whether they are on disk, found no room, or the disk failed them",
@@ -227,13 +228,13 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics: prometheus_client's interface of a collector."""
-        own = self._registry.collect() if self._folder is None else self._merged(self._folder)
+        living = self._living()
+        own = self._registry.collect() if self._folder is None else self._merged(self._folder, living)
         for metric in own:
-            if metric.name.endswith(INFO):  # no versions of the past
-                metric.samples = [sample for sample in metric.samples if sample.value]
             if metric.name == PREFIX + "ready":  # no models of the past
                 metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
             yield metric
+        yield from self._versions.collect(living)
         yield from self._backlog()
         yield from self._processes.collect()
         yield from self._machine.collect()
@@ -252,12 +253,16 @@ class Metrics:
         self._counted[endpoint, status] = counted
         return counted
 
-    def _merged(self, folder: Path) -> Iterator[Metric]:
-        """Yield the numbers of all workers; gauges only of workers that run."""
+    def _living(self) -> set[int]:
+        """Return the places of the workers that run and share their numbers; none without a folder."""
+        if self._folder is None or self._workers is None:
+            return set()
+        return {self._place} | {number for number, slot in self._workers.slots().items() if slot.runs}
+
+    def _merged(self, folder: Path, living: Collection[int]) -> Iterator[Metric]:
+        """Yield the numbers of all workers; gauges only of those that are living."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        slots = {} if self._workers is None else self._workers.slots()
-        living = {self._place} | {number for number, slot in slots.items() if slot.runs}
         files = [
             str(path)
             for path in sorted(folder.glob("*.db"))

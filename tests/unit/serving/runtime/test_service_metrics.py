@@ -245,6 +245,8 @@ metrics = Metrics(Spool(folder / "spool"), folder, place=place, server=os.getppi
 foreign = prometheus_client.Counter("feast_something", "Of a library")
 workers.serve(place)
 engine = metrics.engine("m")
+for number in range(50):
+    engine.serves("m", f"past-{number}")
 engine.serves("m", sys.argv[3])
 metrics.is_degraded(["log"] if sys.argv[3] == "v1" else [], differs=False)
 engine.measured(ready=sys.argv[3] != "v2", waiting=place, limit=10)
@@ -322,6 +324,9 @@ def test_a_worker_that_is_killed_and_replaced_takes_no_count_along(tmp_path: Pat
         for page in pages
     ]
     assert versions == [{"v1", "v2"}, {"v2"}, {"v2", "v3"}, {"v2"}, {"v2", "v4"}]
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert {path.suffix for path in files} == {".db", ".json"}
+    assert not [path.name for path in files if b"past-" in path.read_bytes()], "read by each scrape"
     alive = [("tastemaker_process_open_fds", frozenset({("process", "worker-1")})) in page for page in pages]
     assert alive == [True, False, True, False, True]
     assert all(name.startswith("tastemaker_") for page in pages for name, _ in page)
