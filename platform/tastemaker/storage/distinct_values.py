@@ -36,6 +36,9 @@ def distinct_keys(columns: Sequence[Column[str]], *where: ColumnElement[bool]) -
 
     Returns:
         A common table expression with the names of the columns.
+
+    Raises:
+        ValueError: There is no column.
     """
     found: CTE | None = None
     for column in columns:
