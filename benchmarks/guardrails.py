@@ -166,13 +166,13 @@ def guarded(life: Life, plan: Design, requests: AssignedRequests) -> Rollback | 
             checks += metric_checks(plan, guards, "reward", matured(life, now - DAY))
         decision = decide(Situation("running", 0, (), harmful), checks)
         if decision is not None:
-            connection.execute("DELETE FROM assigned")
+            requests.keep([])
             return Rollback(decision, (now - START) / DAY, int(np.searchsorted(life.exposed_at, now)))
         checked = {(one.variant, one.guardrail) for one in checks}
         harmful = (harmful - checked) | {
             (one.variant, one.guardrail) for one in checks if one.found.verdict == "harm"
         }
-    connection.execute("DELETE FROM assigned")
+    requests.keep([])
     return None
 
 
@@ -237,13 +237,18 @@ def write_requests(lake: Lake, each: int, numbers: range) -> None:
 
 
 def cost(n: int) -> Iterator[str]:
-    """Yield what a first check of n requests costs, and one after a hundredth more."""
+    """Yield what a first check of n requests costs, and those after a hundredth and a hundred more."""
     each = max(n // 100, 1)
+    steps = (
+        ("first check", each, range(100)),
+        ("next check, 1 % more", each, range(100, 101)),
+        ("next check, 100 more", 100, range(101, 102)),
+    )
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder))
         with closing(AssignedRequests(settings)) as requests:
-            for words, numbers in (("first check", range(100)), ("next check, 1 % more", range(100, 101))):
-                write_requests(Lake(settings.lake), each, numbers)
+            for words, rows, numbers in steps:
+                write_requests(Lake(settings.lake), rows, numbers)
                 began = time.perf_counter()
                 requests.read(START)
                 read = time.perf_counter() - began

@@ -3,13 +3,17 @@
 Each call of `read` adds what is new, so that a check each minute costs as little after a million requests. It
 is a table in memory: a guard that was killed reads the lake again. A request that comes twice, as from the
 spool and then from the lake, counts once.
+
+Where a file that was read has changed or is gone, as after `tastemaker forget`, all requests of its day are
+removed and read again; one that was erased before it was drained stays until then. What was added or removed
+later has a higher number in the column `added`, so that `serving_units` counts no other units again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +21,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.lake_files import open_duckdb
+from tastemaker.data.lake_files import day_of, open_duckdb
 from tastemaker.event_log import postgres, spool_file
 from tastemaker.event_log.drain import BATCH_RECORDS
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.rows import request_rows
+from tastemaker.experiments.guardrails.serving_units import CREATE_COUNTED
 from tastemaker.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,9 +39,14 @@ OVERLAP_SECONDS = 60.0
 FILES_AT_ONCE = 25
 """Files of the lake that are in memory together."""
 _CREATE = """
+    CREATE SEQUENCE change;
     CREATE TABLE assigned (
         request UBIGINT, experiment VARCHAR, epoch BIGINT, unit UBIGINT, variant VARCHAR, asked_at DOUBLE,
-        fallback BOOLEAN, empty BOOLEAN, short BOOLEAN, slow BOOLEAN, version VARCHAR
+        fallback BOOLEAN, empty BOOLEAN, short BOOLEAN, slow BOOLEAN, version VARCHAR,
+        added BIGINT DEFAULT nextval('change')
+    );
+    CREATE TABLE removed (
+        experiment VARCHAR, epoch BIGINT, unit UBIGINT, added BIGINT DEFAULT nextval('change')
     )
 """
 _COLUMNS = f"""
@@ -49,10 +59,21 @@ _COLUMNS = f"""
     CASE WHEN variant_served = variant THEN version END AS version
 """
 _ADD = """
-    INSERT INTO assigned
+    INSERT INTO assigned BY NAME
     SELECT DISTINCT ON (request) * FROM fresh
-    WHERE request NOT IN (SELECT request FROM assigned) ORDER BY asked_at
+    WHERE request NOT IN (SELECT request FROM assigned WHERE request IN (SELECT request FROM fresh))
+    ORDER BY asked_at
 """
+_REMOVE = (
+    """
+    INSERT INTO removed BY NAME
+    SELECT DISTINCT experiment, epoch, unit FROM assigned
+    WHERE floor(asked_at / 86400) * 86400 IN (SELECT unnest($days))
+    """,
+    "DELETE FROM assigned WHERE floor(asked_at / 86400) * 86400 IN (SELECT unnest($days))",
+)
+_BY_EPOCH = ("assigned", "removed", "counted_epochs", "counted_units")
+"""Tables whose rows belong to epochs."""
 
 
 class AssignedRequests:
@@ -68,6 +89,7 @@ class AssignedRequests:
         self.connection = open_duckdb()
         """Has the table `assigned`, whose units and requests are hashes."""
         self.connection.execute(_CREATE)
+        self.connection.execute(CREATE_COUNTED)
 
     def close(self) -> None:
         """Free the memory."""
@@ -85,11 +107,19 @@ class AssignedRequests:
             duckdb.Error: A file of the lake can't be read.
         """
         now = time.time()
-        # What is not drained first: a drain that runs meanwhile moves it to files, which are read then.
-        undrained = self._undrained(max(since, self._undrained_until - OVERLAP_SECONDS))
-        while records := list(islice(undrained, BATCH_RECORDS)):
-            self._add(self.connection.from_arrow(request_rows(records)))
-        self._read_lake(since)
+        while True:
+            # What is not drained first: a drain that runs meanwhile moves it to files, which are read then.
+            undrained = self._undrained(max(since, self._undrained_until - OVERLAP_SECONDS))
+            while records := list(islice(undrained, BATCH_RECORDS)):
+                self._add(self.connection.from_arrow(request_rows(records)))
+            found = self._files(since)
+            days = {day_of(path) for path, stamp in self._read.items() if found.get(path, stamp) != stamp}
+            days |= {day_of(path) for path in self._read.keys() - found.keys()}
+            days = {day for day in days if day >= _date(since)}
+            if not days:
+                break
+            self._remove(days)
+        self._read_lake(found)
         self._undrained_until = now
 
     def keep(self, epochs: Collection[tuple[str, int]]) -> None:
@@ -98,18 +128,31 @@ class AssignedRequests:
         self.connection.register(
             "kept", kept.cast(pa.schema({"experiment": pa.string(), "epoch": pa.int64()}))
         )
-        self.connection.execute("DELETE FROM assigned WHERE (experiment, epoch) NOT IN (FROM kept)")
+        for table in _BY_EPOCH:
+            others = f"DELETE FROM {table} WHERE (experiment, epoch) NOT IN (FROM kept)"  # noqa: S608
+            self.connection.execute(others)
         self.connection.unregister("kept")
 
-    def _read_lake(self, since: float) -> None:
-        paths = self._lake.files("requests", since=datetime.fromtimestamp(since, UTC).date())
-        found = {path: (stat.st_mtime_ns, stat.st_size) for path in paths for stat in [path.stat()]}
-        changed = [path for path, stamp in found.items() if self._read.get(path) != stamp]
-        for first_file in range(0, len(changed), FILES_AT_ONCE):
-            files = changed[first_file : first_file + FILES_AT_ONCE]
+    def _files(self, since: float) -> dict[Path, tuple[int, int]]:
+        """Return the files of the lake, each with its time of change and its size."""
+        paths = self._lake.files("requests", since=_date(since))
+        return {path: (stat.st_mtime_ns, stat.st_size) for path in paths for stat in [path.stat()]}
+
+    def _remove(self, days: Collection[date]) -> None:
+        """Remove the requests of some days, so that their files and all that is undrained are read again."""
+        first = [datetime.combine(day, datetime.min.time(), UTC).timestamp() for day in days]
+        for statement in _REMOVE:
+            self.connection.execute(statement, {"days": first})
+        self._read = {path: stamp for path, stamp in self._read.items() if day_of(path) not in days}
+        self._undrained_until = float("-inf")
+
+    def _read_lake(self, found: Mapping[Path, tuple[int, int]]) -> None:
+        new = [path for path in found if path not in self._read]
+        for first_file in range(0, len(new), FILES_AT_ONCE):
+            files = new[first_file : first_file + FILES_AT_ONCE]
             if (rows := self._lake.scan(self.connection, "requests", files)) is not None:
                 self._add(rows)
-        self._read = found
+        self._read = dict(found)
 
     def _undrained(self, since: float) -> Iterator[Record]:
         for stored_at, record in spool_file.newest(self._settings.spool / spool_file.FILE_NAME, Record):
@@ -126,5 +169,13 @@ class AssignedRequests:
 
     def _add(self, requests: DuckDBPyRelation) -> None:
         assigned = requests.filter("experiment IS NOT NULL AND variant_probability IS NOT NULL")
-        assigned.project(self._columns).create_view("fresh")
-        self.connection.execute(_ADD)
+        assigned.project(self._columns).create("fresh")
+        try:
+            self.connection.execute(_ADD)
+        finally:
+            self.connection.execute("DROP TABLE fresh")
+
+
+def _date(seconds: float) -> date:
+    """Return the day of a time in seconds since 1970 UTC."""
+    return datetime.fromtimestamp(seconds, UTC).date()

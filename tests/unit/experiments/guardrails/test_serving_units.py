@@ -161,7 +161,7 @@ def test_requests_of_the_spool_the_lake_and_both_count_once(
 
 def test_epochs_that_are_over_are_dropped(settings: Settings, requests: AssignedRequests) -> None:
     fill(settings.spool, [answer(1, "u1"), answer(2, "u2", epoch=1)])
-    requests.read(NOW - DAY)
+    assert counted(requests).counts == {"b": 1}
     requests.keep([("ranker", 1)])
     assert serving_units(requests.connection, QUERY).counts == {}
     assert serving_units(requests.connection, QUERY._replace(epoch=1)).counts == {"b": 1}
