@@ -20,7 +20,7 @@ from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
 from tastemaker.storage.distinct_values import distinct_values
 from tastemaker.storage.intervals import DaysBetween
-from tastemaker.storage.tables import UtcDateTime, measurements
+from tastemaker.storage.tables import measurements
 
 M = measurements.c
 DAY = timedelta(days=1)
@@ -198,12 +198,6 @@ def day_of(reader: DashboardReader, row: Row[Any]) -> date:
     """
     start: datetime = row.window_start
     return start.astimezone(reader.timezone).date()
-
-
-def newest_time(reader: DashboardReader) -> datetime | None:
-    """Return when figures were computed last; None if there are none."""
-    found: datetime | None = reader.rows(select(func.max(M.computed_at, type_=UtcDateTime)))[0][0]
-    return found
 
 
 def is_number(value: float | None) -> bool:

@@ -18,7 +18,6 @@ from tastemaker.product import definitions
 from tastemaker.storage.tables import OWN_SOURCE
 
 OF_MODELS = ("ctr_list", "reward_per_request", "fallback_share")
-OF_USERS = ("wau", "churn_28", "retention_days_1_7")
 NOW, LAST, BEFORE = "now", "last", "before"
 """The week, the week before, and the 28 days before the week."""
 SAME = {LAST: "as last week", BEFORE: "as before"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -188,8 +188,3 @@ def _grouped(label: str | None, frequent: Iterable[str | None]) -> str | None:
 
 def _numbers(column: pa.ChunkedArray) -> Any:
     return column.to_numpy()
-
-
-def alarms_of(summary: Mapping[str, Any]) -> list[str]:
-    """Return the sentences of the columns that raise an alarm, of a report's summary."""
-    return [one["sentence"] for one in summary["columns"] if one["alarm"]]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
@@ -162,24 +162,6 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
 def _figures(forecast: Forecast) -> dict[str, Any]:
     estimates = {name: interval._asdict() for name, interval in forecast.estimates.items()}
     return {"estimates": estimates, "uplift": forecast.uplift._asdict()}
-
-
-def newest(engine: Engine, version_id: str) -> Forecast | None:
-    """Return the newest forecast of a version, to compare an experiment with; None if there is none.
-
-    Args:
-        engine: Of the metadata database.
-        version_id: The id of the version that was forecast.
-    """
-    query = select(forecasts).where(forecasts.c.version_id == version_id)
-    with engine.connect() as connection:
-        row = connection.execute(query.order_by(forecasts.c.id.desc()).limit(1)).mappings().first()
-    if row is None:
-        return None
-    values = {name: value for name, value in row.items() if name != "id"}
-    values["estimates"] = {name: Interval(**each) for name, each in row["estimates"].items()}
-    values["uplift"] = Difference(**row["uplift"])
-    return Forecast(**values)
 
 
 def _rival(rival: LoggedFeatures, seed: int) -> Result:
