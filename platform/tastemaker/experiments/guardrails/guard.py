@@ -288,8 +288,9 @@ class Guard:
 
     def _read_log(self, active: Sequence[Experiment], histories: Mapping[str, Sequence[Change]]) -> bool:
         """Read what is new in the log; return whether that worked."""
+        # Before they are read: an epoch that is opened meanwhile may have requests, and no file is read twice.
+        self._requests.keep([(one.name, one.epoch) for one in active])
         if not active:
-            self._requests.keep([])
             return True
         began = min(began_at(one, histories[one.name]) for one in active)
         log = self._log("log")
@@ -299,7 +300,6 @@ class Guard:
         except (duckdb.Error, sqlite3.Error, OSError, TastemakerError) as error:
             log.failed("the log of requests can't be read, so that figures are stale", detail=error)
             return False
-        self._requests.keep([(one.name, one.epoch) for one in active])
         log.succeeded()
         return True
 

@@ -18,7 +18,9 @@ from sqlalchemy.exc import OperationalError
 from support import experiment_homes
 from support.experiment_homes import ExperimentHome
 from support.request_logs import fill, request
+from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Assignment, Record
 from tastemaker.event_log.spool_file import FILE_NAME
 from tastemaker.experiments.guardrails import guard as guarding
@@ -295,6 +297,24 @@ def test_a_new_epoch_begins_without_the_units_of_the_old_one(world: World) -> No
     assert report.epoch == 1
     assert verdicts(report)["fallback_share"] == "stale"
     assert world.state == "running"
+
+
+def test_a_new_epoch_counts_what_was_drained_while_it_was_opened(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_and_read(since: float) -> None:
+        monkeypatch.undo()
+        world.home.do("ranker-2", "new_epoch")
+        world.serve(ago=-65.0)
+        drain(world.settings.spool, Lake(world.settings.lake))
+        world.requests.read(since)
+
+    world.check()
+    monkeypatch.setattr(world.requests, "read", open_and_read)
+    world.check()
+    report = world.check()
+    assert report.epoch == 1
+    assert verdicts(report)["fallback_share"] != "stale"
 
 
 def test_the_schedule_steps_when_all_is_safe_and_the_time_is_over(world: World) -> None:
