@@ -288,7 +288,7 @@ class Guard:
 
     def _read_log(self, active: Sequence[Experiment], histories: Mapping[str, Sequence[Change]]) -> bool:
         """Read what is new in the log; return whether that worked."""
-        # Before they are read: an epoch that is opened meanwhile may have requests, and no file is read twice.
+        # First: an epoch that is opened meanwhile may have requests, and no file is read twice.
         self._requests.keep([(one.name, one.epoch) for one in active])
         if not active:
             return True
