@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tastemaker import __version__
 from tastemaker.data.lake import Lake, file_metadata
 from tastemaker.errors import TastemakerError
 from tastemaker.evaluation.version import EVALUATION_VERSION
+from tastemaker.event_log.merge import origins
 from tastemaker.features.snapshot_path import Kind, snapshot_path
 from tastemaker.plugins.code_digest import code_digest
 from tastemaker.plugins.discovery import Plugin
@@ -27,8 +29,6 @@ from tastemaker.workflows.workspace import Workspace
 
 CONFIG_TAG = "tastemaker/config"
 """Tag of a model's materialization: the `config_version` that it was made with."""
-LOG_TABLES = ("requests", "feedback", "exposures", "shadow_answers", "item_changes", "user_changes")
-"""What the services' logs become in the lake."""
 
 
 def version_of(*parts: Any) -> dg.DataVersion:
@@ -39,13 +39,16 @@ def version_of(*parts: Any) -> dg.DataVersion:
 def files_version(lake: Lake, *tables: str) -> dg.DataVersion:
     """Return the version of tables of the lake, from the names, sizes and times of their files.
 
-    Files are replaced when their rows change and not otherwise, and there may be gigabytes of them.
+    Files are replaced when their rows change and not otherwise, and there may be gigabytes of them. A merged
+    file of the log counts as the files that it was merged from.
 
     Args:
         lake: Where the files are.
         *tables: The names of the tables.
     """
-    return version_of([_state(path) for table in tables for path in lake.files(table)])
+    return version_of(
+        [state for table in tables for state in sorted(chain.from_iterable(map(_states, lake.files(table))))]
+    )
 
 
 def landed_version(lake: Lake, *parts: str) -> dg.DataVersion:
@@ -57,10 +60,11 @@ def landed_version(lake: Lake, *parts: str) -> dg.DataVersion:
     """
     days = [path for part in parts for path in lake.files("landed_events", part=part)]
     catalogue = [
-        _state(path)
+        state
         for table in ("landed_items", "landed_users")
         for part in parts
         for path in lake.files(table, part=part)
+        for state in _states(path)
     ]
     return version_of([(path.parent.name, file_metadata(path).get("digest")) for path in days], catalogue)
 
@@ -116,9 +120,8 @@ def with_code_version(spec: dg.AssetSpec) -> dg.AssetSpec:
     return spec if spec.code_version else spec.replace_attributes(code_version=__version__)
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    status = path.stat()
-    return f"{path.parent.name}/{path.name}", status.st_size, status.st_mtime_ns
+def _states(path: Path) -> list[tuple[str, int, int]]:
+    return [(f"{path.parent.name}/{part.name}", part.size, part.modified) for part in origins(path)]
 
 
 def _digest(parts: Any) -> str:

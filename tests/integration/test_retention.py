@@ -12,6 +12,7 @@ from support.request_logs import NOON, click, exposure, fill, request, shadow
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import land_feedback
+from tastemaker.event_log.merge import merge
 from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Entry
 from tastemaker.privacy.retention import Expired, expire, first_day
@@ -50,6 +51,18 @@ def test_logs_and_events_have_periods_of_their_own(tmp_path: Path) -> None:
     logs = dict.fromkeys(("requests", "feedback", "exposures", "shadow_answers"), 3)
     for table, kept in (logs | {"landed_events": 5}).items():
         assert lake.days(table) == [TODAY - timedelta(days=n) for n in reversed(range(kept))], table
+
+
+def test_what_a_merge_replaced_expires_with_the_merged_files(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    for number in range(5):
+        fill(tmp_path / "spool", [request(number)])
+        drain(tmp_path / "spool", lake)
+    merge(lake, today=TODAY)
+    assert len(list(lake.root.rglob("*.parquet"))) == 6
+    settings = Settings(home=tmp_path, privacy=PrivacySettings(log_days=3))
+    assert expire(settings, lake, today=TODAY).log_days == 6
+    assert not list(lake.root.rglob("*.parquet"))
 
 
 def test_expired_feedback_does_not_come_back(tmp_path: Path) -> None:

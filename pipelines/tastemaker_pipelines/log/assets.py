@@ -3,7 +3,7 @@
 import dagster as dg
 
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
-from tastemaker_pipelines.data_versions import LOG_TABLES, files_version, landed_version
+from tastemaker_pipelines.data_versions import files_version, landed_version
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -41,7 +41,8 @@ def reported_rows(
 def served_requests(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
-    """Collect the logs. While their database is unreachable, continue with what the lake has."""
+    """Collect the logs, and merge files. While their database is unreachable, continue with the lake."""
+    from tastemaker.event_log.merge import LOG_TABLES, merge
     from tastemaker.event_log.postgres import DatabaseUnavailable
     from tastemaker.event_log.shipping import collect
 
@@ -54,6 +55,7 @@ def served_requests(
             facts: dict[str, str | int] = {"away": error.problem}
         else:
             facts = drained._asdict()
+        facts |= {f"files_{name}": count for name, count in merge(opened.lake)._asdict().items()}
     return dg.MaterializeResult(metadata=facts, data_version=files_version(opened.lake, *LOG_TABLES))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from tastemaker.data.merged_files import current_files
 from tastemaker.util.atomic_files import plain_path
 
 _OLD_IMPRESSIONS = re.compile(r"served-[0-9a-f]{16}-\d{12,}")
@@ -26,7 +27,7 @@ MEMORY_LIMIT = "1500MB"
 
 
 def table_files(root: Path, table: str, *, part: str = "*", since: date = date.min) -> list[Path]:
-    """Return a table's files, in the order of their days.
+    """Return a table's files, in the order of their days, without those that a merged file replaces.
 
     Impressions that an earlier release wrote into `events` are deleted: `requests` has them.
 
@@ -37,7 +38,7 @@ def table_files(root: Path, table: str, *, part: str = "*", since: date = date.m
         since: The first day whose folder is listed.
     """
     folders = (root / table, *day_folders(root, table, since))
-    found = sorted(path for folder in folders for path in folder.glob(f"{part}.parquet"))
+    found = current_files(sorted(path for folder in folders for path in folder.glob(f"{part}.parquet")))
     return found if table != "events" else [path for path in found if not _is_old_impressions(path)]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tastemaker.data.merged_files import current_files
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import ASSIGNMENT_FIELDS, Assignment, Item, Record
 
@@ -40,7 +41,7 @@ def find(request_id: str, settings: Settings) -> Record | None:
 def _in_lake(folder: Path, request_id: str) -> Record | None:
     """Scan Parquet files without DuckDB, which a service does not load for one row."""
     day = _day_of(request_id)
-    files = sorted(folder.glob("day=*/*.parquet"), reverse=True)
+    files = sorted(current_files(folder.glob("day=*/*.parquet")), reverse=True)
     if not files:
         return None
     import pyarrow.parquet as pq

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from sqlalchemy import create_engine, select
 
-from tastemaker.data.lake import file_metadata, parquet_writer
+from tastemaker.data.lake import Lake, file_metadata, parquet_writer
+from tastemaker.event_log.merge import sweep
 from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.experiments.enrolled_units import hashes_of
 from tastemaker.html import index
@@ -50,7 +51,14 @@ from tastemaker.storage.tables import experiments
 from tastemaker.util.atomic_files import atomic_write, sqlite_url
 from tastemaker.util.file_lock import file_lock
 
-_LOCKS = ("lake/.land.lock", "lake/.publish.lock", "lake/.export.lock", "product/.lock", "spool/drain.lock")
+_LOCKS = (
+    "lake/.land.lock",
+    "lake/.publish.lock",
+    "lake/.export.lock",
+    "lake/.merge.lock",
+    "product/.lock",
+    "spool/drain.lock",
+)
 _OWN_TABLES = ("spool", "feast")
 """Folders whose databases hold rows per user, which are deleted. Other databases are only searched."""
 
@@ -127,6 +135,7 @@ def forget(settings: Settings, user_id: str) -> Proof:
     with ExitStack() as stack:
         for name in _LOCKS:
             stack.enter_context(file_lock(home / name))
+        sweep(Lake(settings.lake))
         for one in person.ids:
             SuppressionList(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]
@@ -267,7 +276,7 @@ def _snapshot(registry: Registry, version: Version) -> Path:
 
 def _lake_requests(lake: Path, person: Person) -> set[str]:
     found: set[str] = set()
-    for path in lake.glob("requests/**/*.parquet"):
+    for path in Lake(lake).files("requests"):
         rows = pq.read_table(path, columns=["request_id", "user_id"], partitioning=None)
         found |= set(rows.filter(rows_about(rows, person))["request_id"].to_pylist())
     return found

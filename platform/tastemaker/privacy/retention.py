@@ -11,11 +11,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.lake_files import day_of
-from tastemaker.event_log import recent
+from tastemaker.data.lake_files import day_folders
+from tastemaker.event_log import merge, recent
 from tastemaker.event_log.postgres import connect
 from tastemaker.product.day_files import ACTIVITY, ITEM_DAYS, USER_DAYS
 from tastemaker.settings import Settings
+from tastemaker.util.file_lock import file_lock
 
 LOG_TABLES = ("requests", "feedback", "exposures", "shadow_answers")
 EVENT_TABLES = ("events", "landed_events", "quarantine")
@@ -65,7 +66,8 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     """
     kept = settings.privacy
     logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
-    log_days = sum(_drop(lake, table, logs) for table in LOG_TABLES)
+    with file_lock(lake.root / merge.LOCK):
+        log_days = sum(_drop(lake, table, logs) for table in LOG_TABLES)
     if logs > date.min:
         recent.expire(settings.spool, datetime.combine(logs, time.min, UTC).timestamp())
     event_days = sum(_drop(lake, table, events) for table in EVENT_TABLES)
@@ -77,11 +79,11 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
 
 
 def _drop(lake: Lake, table: str, first: date) -> int:
-    old = [
-        path
-        for path in lake.files(table)
-        if path.parent.name.startswith("day=") and date.min < day_of(path) < first
-    ]
+    """Delete the files of the days before the first that is kept, with those that a merged file replaces."""
+    kept = f"day={first.isoformat()}"
+    undated = f"day={date.min.isoformat()}"
+    folders = [folder for folder in day_folders(lake.root, table) if undated < folder.name < kept]
+    old = [path for folder in folders for path in folder.glob("*.parquet")]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)

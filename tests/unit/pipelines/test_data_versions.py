@@ -14,9 +14,14 @@ import pyarrow as pa
 import pytest
 
 from support import small_shop
+from support.request_logs import click, fill, request
 from support.small_lakes import Row, make_lake
 from tastemaker.data.lake import Lake, parquet_writer
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.merge import LOG_TABLES, merge
 from tastemaker.plugins.discovery import find
+from tastemaker.privacy.forget import _rewrite
+from tastemaker.privacy.search import Person
 from tastemaker.settings import Settings
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines import data_versions
@@ -65,6 +70,27 @@ def test_tables_keep_their_version_until_a_file_changes(tmp_path: Path) -> None:
     assert files_version(lake, "events") == first
     lake.write("events", lake.read("events").slice(0, 0))
     assert files_version(lake, "events") != first
+
+
+def test_a_merge_of_the_log_changes_no_version_and_an_erasure_does(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    for number in range(4):
+        fill(tmp_path / "spool", [request(number), click(number)])
+        drain(tmp_path / "spool", lake)
+    first = files_version(lake, *LOG_TABLES)
+    for _ in range(2):
+        merge(lake, kept_seconds=-1.0)
+        assert files_version(lake, *LOG_TABLES) == first
+    assert len(lake.files("requests")) == 2
+    _rewrite(lake.files("requests")[0], Person(("user-1",)))
+    erased = files_version(lake, *LOG_TABLES)
+    assert erased != first
+    fill(tmp_path / "spool", [request(9)])
+    drain(tmp_path / "spool", lake)
+    later = files_version(lake, *LOG_TABLES)
+    assert later not in (first, erased)
+    assert merge(lake, kept_seconds=-1.0).written
+    assert files_version(lake, *LOG_TABLES) == later, "also that of a file that was erased from"
 
 
 def test_a_copied_lake_has_the_version_of_the_lake(tmp_path: Path) -> None:

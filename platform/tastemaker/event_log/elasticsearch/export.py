@@ -1,7 +1,8 @@
-"""The copy of a lake's log to a cluster: every file once, and again if another one has replaced it.
+"""The copy of a lake's log to a cluster: every file once, and again if it was written again.
 
 The file `.exported/…db` in the lake notes each file whose documents the cluster has. A copy that was killed
-is continued by the next one; documents that it sent before are left as they are.
+is continued by the next one; documents that it sent before are left as they are. A merged file stands for the
+files that it was merged from: it is copied if the cluster lacks one of them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import pyarrow.parquet as pq
 
 from tastemaker.data.lake import LOG_SCHEMAS, Lake
 from tastemaker.data.lake_files import day_folders, day_of
+from tastemaker.data.merged_files import current_files
 from tastemaker.data.tables import completed
 from tastemaker.event_log.elasticsearch.cluster import Cluster, Written
 from tastemaker.event_log.elasticsearch.indices import TABLES, documents, put_templates
+from tastemaker.event_log.merge import origins
 from tastemaker.settings import Settings
 from tastemaker.util.file_lock import file_lock
 
@@ -92,27 +95,27 @@ class Exporter:
         if not self._has_templates:
             put_templates(self._cluster, self._prefix, self._settings.privacy.log_days)
             self._has_templates = True
-        stamp = _stamp(path)
+        stamps = _stamps(lake, path)
         written = Written()
         for rows in _read(path, table):
             written = written.plus(self._cluster.write(documents(rows, table, self._prefix)))
         if not written.rejected:
             with noted:
-                values = (_name(lake, path), *stamp)
-                noted.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
+                values = [(name, *stamp) for name, stamp in stamps.items()]
+                noted.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
         return written
 
     def _new_files(self, lake: Lake, folder: Path, noted: sqlite3.Connection) -> Iterator[Path]:
         """Yield a day's files that the cluster does not have as they are now, if the day is kept."""
         rows = noted.execute(_OF_FOLDER, {"folder": _name(lake, folder)})
         known = {name: tuple(stamp) for name, *stamp in rows}
-        files = sorted(folder.glob("*.parquet"))
-        gone = known.keys() - {_name(lake, path) for path in files}
+        files = {path: _stamps(lake, path) for path in current_files(sorted(folder.glob("*.parquet")))}
+        gone = known.keys() - {name for stamps in files.values() for name in stamps}
         with noted:
             noted.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in gone])
         first = _first_day(self._settings.privacy.log_days)
-        for path in files:
-            if day_of(path) >= first and known.get(_name(lake, path)) != _stamp(path):
+        for path, stamps in files.items():
+            if day_of(path) >= first and not stamps.items() <= known.items():
                 yield path
 
     @contextmanager
@@ -143,7 +146,7 @@ def _name(lake: Lake, path: Path) -> str:
     return path.relative_to(lake.root).as_posix()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Return the time of the last change, in nanoseconds, and the size in bytes."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def _stamps(lake: Lake, path: Path) -> dict[str, tuple[int, int]]:
+    """Return the name of each part of a file: the time of its last change, in nanoseconds, and its bytes."""
+    folder = _name(lake, path.parent)
+    return {f"{folder}/{part.name}": (part.modified, part.size) for part in origins(path)}

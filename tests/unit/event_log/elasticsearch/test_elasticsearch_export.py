@@ -25,6 +25,7 @@ from tastemaker.event_log.elasticsearch import export
 from tastemaker.event_log.elasticsearch.cluster import Cluster, ClusterUnavailable, Written
 from tastemaker.event_log.elasticsearch.export import Exporter
 from tastemaker.event_log.elasticsearch.indices import TABLES, properties, put_templates
+from tastemaker.event_log.merge import KEPT_SECONDS, FileState, merge, origins
 from tastemaker.event_log.records import Assignment
 from tastemaker.privacy.retention import first_day
 from tastemaker.settings import Settings
@@ -95,18 +96,48 @@ def test_a_file_is_copied_once_and_again_after_it_changed(tmp_path: Path, stub: 
     assert copied(home) == Written(existing=2)
 
 
+def test_a_merge_sends_no_document_again(tmp_path: Path, stub: ElasticsearchStub) -> None:
+    home = home_of(tmp_path, stub)
+    for number in range(5):
+        log(home, request(number), click(number))
+    assert copied(home) == Written(created=10)
+    for kept_seconds in (KEPT_SECONDS, -1.0):
+        log(home, request(10 + int(kept_seconds)))
+        assert copied(home) == Written(created=1)
+        assert merge(Lake(home.lake), kept_seconds=kept_seconds).written
+        assert copied(home) == Written(), f"{kept_seconds} seconds"
+
+
+def test_a_merged_file_is_copied_if_the_cluster_lacks_one_of_its_parts(
+    tmp_path: Path, stub: ElasticsearchStub
+) -> None:
+    home = home_of(tmp_path, stub)
+    log(home, request(1))
+    assert copied(home) == Written(created=1)
+    for number in (2, 3, 4):
+        log(home, request(number))
+    merge(Lake(home.lake), kept_seconds=-1.0)
+    merge(Lake(home.lake), kept_seconds=-1.0)
+    assert copied(home) == Written(created=3, existing=1)
+    assert copied(home) == Written()
+    merged, _ = Lake(home.lake).files("requests")
+    os.utime(merged)
+    assert copied(home) == Written(existing=3), "it was written again, as by an erasure"
+    assert copied(home) == Written()
+
+
 def test_a_copier_that_continues_looks_at_no_file_of_a_day_without_changes(
     tmp_path: Path, stub: ElasticsearchStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change to a day is seen, also if it came at the same time as the one before."""
-    home, looked, stamp = home_of(tmp_path, stub), list[Path](), export._stamp
+    home, looked, stamp = home_of(tmp_path, stub), list[Path](), origins
     exporter = Exporter(home, Cluster(home.elasticsearch))
 
-    def seen(path: Path) -> tuple[int, int]:
+    def seen(path: Path) -> list[FileState]:
         looked.append(path)
         return stamp(path)
 
-    monkeypatch.setattr(export, "_stamp", seen)
+    monkeypatch.setattr(export, "origins", seen)
     log(home, request(0))
     folder = Lake(home.lake).files("requests")[0].parent
     changed_at = folder.stat().st_mtime_ns
