@@ -81,7 +81,7 @@ def user_days(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
                 row |= {
                     "day": midnight(int(day)).date(),
                     "days": 1 / 3,
-                    "reward": float(rng.choice([0, 0.1, 7.3, -7.3])),
+                    "reward": float(rng.choice([0, 0.125, 7.25, -7.25])),  # sums are exact in any order
                     "hours_to_reward": rng.exponential(3, rng.integers(0, 3)).tolist() or None,
                     "latencies_ms": rng.gamma(2, 5, rng.integers(0, 4)).tolist() or None,
                 }
