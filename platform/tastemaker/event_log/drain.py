@@ -17,7 +17,8 @@ A part is named by the spool and the number of its first record, so that a repea
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -89,11 +90,35 @@ def drain(folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None
     Returns:
         The number of records moved, by kind.
     """
-    if isinstance(sink, Lake):
-        sink = LakeSink(sink)
+    with drained(folder, sink, progress=progress) as moved:
+        return moved
+
+
+@contextmanager
+def drained(
+    folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None] | None = None
+) -> Iterator[Drained]:
+    """Move all records of a spool to a sink, as `drain` does, and let no other drain begin within the block.
+
+    Who deletes single records, from the spool or from where they went, has to do so within the block. After a
+    drain that was killed, the next one would start at another record, and store the rest a second time.
+
+    Args:
+        folder: The folder that holds the spool.
+        sink: Where records go; a lake stands for its `LakeSink`.
+        progress: Called after each batch of `BATCH_RECORDS` with the number of its records, by kind.
+
+    Yields:
+        The number of records moved, by kind.
+    """
+    with file_lock(folder / "drain.lock"):
+        yield _drain(folder, LakeSink(sink) if isinstance(sink, Lake) else sink, progress)
+
+
+def _drain(folder: Path, sink: Sink, progress: Callable[[Drained], None] | None) -> Drained:
     path = folder / FILE_NAME
     moved = Drained()
-    with file_lock(folder / "drain.lock"), held_open(path), held_open(folder / recent.FILE_NAME):
+    with held_open(path), held_open(folder / recent.FILE_NAME):
         while pending := read(path, BATCH_RECORDS):
             sink.put(pending)
             recent.keep(folder, pending)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -35,7 +34,7 @@ from tastemaker.data.lake_files import day_folders
 from tastemaker.data.merged_files import RecordRange, current_files, range_of
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import BATCH_RECORDS
-from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.atomic_files import atomic_write, remove_abandoned
 from tastemaker.util.file_lock import file_lock
 
 LOG_TABLES = ("requests", "feedback", "exposures", "shadow_answers", "item_changes", "user_changes")
@@ -47,7 +46,6 @@ MOST_ROWS = 100_000
 KEPT_SECONDS = 21_600.0
 """How long a replaced file remains, for readers that listed it before."""
 _ORIGINS = "origins"
-_PARTIAL = re.compile(r"\.served-[0-9a-f]{16}-\d{12,}-\d{12,}\.parquet\..*\.tmp")
 
 
 class Merged(NamedTuple):
@@ -85,7 +83,8 @@ def merge(lake: Lake, *, today: date | None = None, kept_seconds: float = KEPT_S
     """
     unfinished = f"day={(today or datetime.now(UTC).date()).isoformat()}"
     with file_lock(lake.root / LOCK):
-        sweep(lake)
+        for table in LOG_TABLES:
+            remove_abandoned(lake.root / table)
         # All folders are listed before the first is listed for its merge: what is older than the newest part
         # was written before, so that the second list has all of it.
         newest = _newest_parts(lake)
@@ -93,14 +92,6 @@ def merge(lake: Lake, *, today: date | None = None, kept_seconds: float = KEPT_S
         deleted = sum(_delete_replaced(folder, time.time() - kept_seconds) for folder in folders)
         groups = [group for folder in folders for group in _merge_folder(folder, newest)]
     return Merged(len(groups), sum(map(len, groups)), deleted)
-
-
-def sweep(lake: Lake) -> None:
-    """Delete what merges that were killed have left. The caller holds `LOCK`."""
-    for folder in _folders(lake):
-        for path in folder.glob(".served-*.tmp"):
-            if _PARTIAL.fullmatch(path.name):
-                path.unlink(missing_ok=True)
 
 
 def origins(path: Path) -> list[FileState]:

@@ -107,13 +107,35 @@ def pull(url: str, lake: Lake) -> Drained:
     Raises:
         DatabaseUnavailable: The database does not answer.
     """
+    with pulled_all(url, lake) as copied:
+        return copied
+
+
+@contextmanager
+def pulled_all(url: str, lake: Lake) -> Iterator[Drained]:
+    """Copy all new records into the lake, as `pull` does, and let no other copy begin within the block.
+
+    Who deletes single records, from the database or from the lake, has to do so within the block: else a copy
+    that runs, or the next one after a copy that was killed, would write some of the others a second time.
+
+    Args:
+        url: Of the log database.
+        lake: Where the records go.
+
+    Yields:
+        The number of records copied, by kind.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    with file_lock(_noted(url, lake.root).with_suffix(".lock")):
+        yield _pull(url, lake)
+
+
+def _pull(url: str, lake: Lake) -> Drained:
     copied = Drained()
     noted = _noted(url, lake.root)
-    with (
-        file_lock(noted.with_suffix(".lock")),
-        _driver_errors_in_words(url),
-        closing(connect(url)) as connection,
-    ):
+    with _driver_errors_in_words(url), closing(connect(url)) as connection:
         last = pulled(url, lake.root)
         while rows := _newer(connection, last):
             pending = _pending(noted, rows)

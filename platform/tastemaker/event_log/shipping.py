@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Event
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.drain import BATCH_RECORDS, Drained, LakeSink, Sink, drain
-from tastemaker.event_log.postgres import PostgresSink, pull
+from tastemaker.event_log.drain import BATCH_RECORDS, Drained, LakeSink, Sink, drain, drained
+from tastemaker.event_log.postgres import PostgresSink, pull, pulled_all
 from tastemaker.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -47,6 +48,29 @@ def collect(settings: Settings, lake: Lake) -> Drained:
     """
     moved = drain(settings.spool, open_sink(settings))
     return pull(settings.log_url, lake) if settings.log.target == "postgres" else moved
+
+
+@contextmanager
+def collected(settings: Settings, lake: Lake) -> Iterator[None]:
+    """Move logged records into the lake, as `collect` does, and let no other process do so within the block.
+
+    Its locks are the last that a process takes: whoever needs others takes them before.
+
+    Args:
+        settings: Name the spool and the sink.
+        lake: Where the records go.
+
+    Yields:
+        None, once no record that was logged before waits.
+
+    Raises:
+        DatabaseUnavailable: The log database does not answer.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(drained(settings.spool, open_sink(settings)))
+        if settings.log.target == "postgres":
+            stack.enter_context(pulled_all(settings.log_url, lake))
+        yield
 
 
 def follow(

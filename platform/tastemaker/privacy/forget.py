@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import create_engine, select
 
 from tastemaker.data.lake import Lake, file_metadata, parquet_writer
-from tastemaker.event_log.merge import sweep
+from tastemaker.event_log.shipping import collected
 from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.experiments.enrolled_units import hashes_of
 from tastemaker.html import index
@@ -48,7 +48,7 @@ from tastemaker.settings import Settings
 from tastemaker.snapshot.canonical_ids import canonical
 from tastemaker.storage.engine import open_engine, overwrite_deleted
 from tastemaker.storage.tables import experiments
-from tastemaker.util.atomic_files import atomic_write, sqlite_url
+from tastemaker.util.atomic_files import atomic_write, remove_abandoned, sqlite_url
 from tastemaker.util.file_lock import file_lock
 
 _LOCKS = (
@@ -57,8 +57,8 @@ _LOCKS = (
     "lake/.export.lock",
     "lake/.merge.lock",
     "product/.lock",
-    "spool/drain.lock",
 )
+"""In the order in which they are taken, and those of `collected` after them."""
 _OWN_TABLES = ("spool", "feast")
 """Folders whose databases hold rows per user, which are deleted. Other databases are only searched."""
 
@@ -130,12 +130,13 @@ def forget(settings: Settings, user_id: str) -> Proof:
     Raises:
         TastemakerError: A server does not answer, so that the erasure is not proved.
     """
-    person = person_of(settings, user_id)
     home = settings.home
     with ExitStack() as stack:
         for name in _LOCKS:
             stack.enter_context(file_lock(home / name))
-        sweep(Lake(settings.lake))
+        stack.enter_context(collected(settings, Lake(settings.lake)))
+        remove_abandoned(home)
+        person = person_of(settings, user_id)
         for one in person.ids:
             SuppressionList(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]

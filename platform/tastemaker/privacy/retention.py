@@ -6,16 +6,17 @@ days by the same run, and a source that still has the days is not read for them 
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.lake_files import day_folders
 from tastemaker.event_log import merge, recent
-from tastemaker.event_log.postgres import connect
+from tastemaker.event_log.postgres import connect, pulled_all
 from tastemaker.product.day_files import ACTIVITY, ITEM_DAYS, USER_DAYS
 from tastemaker.settings import Settings
+from tastemaker.util.atomic_files import remove_abandoned
 from tastemaker.util.file_lock import file_lock
 
 LOG_TABLES = ("requests", "feedback", "exposures", "shadow_answers")
@@ -66,8 +67,12 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     """
     kept = settings.privacy
     logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
-    with file_lock(lake.root / merge.LOCK):
+    with ExitStack() as stack:
+        stack.enter_context(file_lock(lake.root / merge.LOCK))
+        if in_database := settings.log.target == "postgres" and logs > date.min:
+            stack.enter_context(pulled_all(settings.log_url, lake))
         log_days = sum(_drop(lake, table, logs) for table in LOG_TABLES)
+        log_records = _drop_records(settings.log_url, logs) if in_database else 0
     if logs > date.min:
         recent.expire(settings.spool, datetime.combine(logs, time.min, UTC).timestamp())
     event_days = sum(_drop(lake, table, events) for table in EVENT_TABLES)
@@ -75,7 +80,7 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     for tables, first in ((PRODUCT_LOG_TABLES, logs), (PRODUCT_EVENT_TABLES, events)):
         for table in tables:
             _drop(product, table, first)
-    return Expired(log_days, event_days, _drop_records(settings, logs))
+    return Expired(log_days, event_days, log_records)
 
 
 def _drop(lake: Lake, table: str, first: date) -> int:
@@ -86,13 +91,13 @@ def _drop(lake: Lake, table: str, first: date) -> int:
     old = [path for folder in folders for path in folder.glob("*.parquet")]
     for path in old:
         path.unlink(missing_ok=True)
+    for folder in folders:
+        remove_abandoned(folder)
     return len(old)
 
 
-def _drop_records(settings: Settings, first: date) -> int:
-    if settings.log.target != "postgres" or first == date.min:
-        return 0
-    with closing(connect(settings.log_url)) as connection, connection, connection.cursor() as cursor:
+def _drop_records(url: str, first: date) -> int:
+    with closing(connect(url)) as connection, connection, connection.cursor() as cursor:
         midnight = datetime.combine(first, time.min, UTC)
         cursor.execute(_DELETE, (list(LOG_KINDS), midnight))
         return int(cursor.rowcount)

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tastemaker.errors import TastemakerError
 
 _PLAIN = re.compile(r"[\w/.+@ -]*")
 """Paths without characters that mean something in a pattern or a URL."""
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
 @contextmanager
 def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary file that replaces `path` when the block ends without an error.
 
-    If the block raises, `path` is unchanged and the temporary file is removed.
+    If the block raises, `path` is unchanged and the temporary file is removed. If the process is killed, the
+    file remains until `remove_abandoned`: its writer holds a lock on it, which the operating system releases.
 
     Args:
         path: The file to write; its folder is created if it is missing.
         mode: The file's permissions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    handle, partial = _locked_temporary(path)
     try:
         yield partial
         with partial.open("rb") as written:
@@ -39,6 +40,27 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """Create a temporary file beside a file. Its lock is held until the returned descriptor is closed."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # `remove_abandoned` found it before it was locked
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Delete the temporary files of `atomic_write` anywhere in a folder whose writers were killed."""
+    for path in folder.rglob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            with suppress(FileNotFoundError, BlockingIOError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
 
 
 def sqlite_url(path: Path) -> str:

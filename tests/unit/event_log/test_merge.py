@@ -20,6 +20,7 @@ from tastemaker.event_log.drain import drain, put_rows, read_feedback, read_log
 from tastemaker.event_log.merge import LOG_TABLES, Merged, merge, origins
 from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
 from tastemaker.event_log.spool_file import Pending
+from tastemaker.util.atomic_files import atomic_write
 
 DAY, TODAY = date(2026, 3, 1), date(2026, 3, 2)
 SPOOL = "0123456789abcdef"
@@ -195,13 +196,12 @@ def test_a_damaged_file_is_named_and_nothing_of_its_day_is_replaced(lake: Lake) 
 def test_what_a_killed_merge_left_is_deleted_and_what_a_drain_writes_is_not(lake: Lake) -> None:
     put(lake, 1, request(1))
     folder = lake.path("requests", DAY).parent
-    left = folder / f".served-{SPOOL}-000000000001-000000000009.parquet.x_1.tmp"
-    drains = folder / f".served-{SPOOL}-000000000001.parquet.x_1.tmp"
-    for path in (left, drains):
-        path.write_bytes(b"")
-    merge(lake, today=TODAY)
-    assert not left.exists()
-    assert drains.exists()
+    left = folder / f".served-{SPOOL}-000000000001-000000000009.parquet.x_1abcde.tmp"
+    left.write_bytes(b"")
+    with atomic_write(folder / f"served-{SPOOL}-000000000002.parquet") as drains:
+        merge(lake, today=TODAY)
+        assert not left.exists()
+        assert drains.exists()
 
 
 def test_what_was_drained_from_a_real_spool_is_found_by_its_id(tmp_path: Path) -> None:

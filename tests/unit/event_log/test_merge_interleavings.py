@@ -1,7 +1,8 @@
 """Any order of drains, merges, kills, erasures and reads: each record is read once.
 
-The machine writes parts as drains do, and is killed before any rename or deletion. It reads the log at each
-of these steps, also from a list of files that is older, or that was made while files came and went.
+The machine is killed before any rename or deletion of a file, or before a drain deletes its batch. It reads
+the log at each of these steps, also from a list of files that is older, or that was made while files came and
+went.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -25,17 +26,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.request_logs import click, request
 from tastemaker.data.lake import Lake
 from tastemaker.data.merged_files import current_files
+from tastemaker.event_log import drain as drains
 from tastemaker.event_log import merge as merges
-from tastemaker.event_log.drain import put_rows
-from tastemaker.event_log.merge import KEPT_SECONDS, merge, sweep
+from tastemaker.event_log.drain import drain, drained
+from tastemaker.event_log.merge import KEPT_SECONDS, merge
 from tastemaker.event_log.records import Entry
-from tastemaker.event_log.spool_file import Pending
+from tastemaker.event_log.spool_file import FILE_NAME, connected, create, insert, read, rows_of
 from tastemaker.privacy import forget, retention
 from tastemaker.privacy.search import Person, search_home
+from tastemaker.util.atomic_files import remove_abandoned
 
 KEYS = {"requests": "request_id", "feedback": "event_id"}
 FIRST, TODAY = date(2026, 3, 1), date(2026, 3, 4)
-SPOOLS = ("a" * 16, "b" * 16)
+SPOOLS = ("one", "other")
 USERS = ("ann-1", "bob-2", "eve-3")
 BATCH = 3
 """Records that a drain has in memory together."""
@@ -96,22 +99,21 @@ class MergedLog(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.lake = Lake(Path(self.folder.name) / "lake")
-        self.spooled: dict[str, list[tuple[int, str, Entry]]] = {spool: [] for spool in SPOOLS}
         self.logged = 0
-        self.numbers = dict.fromkeys(SPOOLS, 0)
+        for spool in SPOOLS:
+            create(self.path_of(spool))
         self.stored: dict[str, tuple[str, date]] = {}
         """Key -> user and day of the records that every reader has to find."""
         self.unsure: dict[str, tuple[str, date]] = {}
         """Of those that a reader may find: their drain, their erasure or their expiry was killed."""
-        self.half_drained: set[str] = set()
         self.listed: tuple[list[Path], set[str]] | None = None
-        self.bounded = patch.object(merges, "MOST_ROWS", 5)
-        self.bounded.start()
+        self.bounded = ExitStack()
+        self.bounded.enter_context(patch.object(merges, "MOST_ROWS", 5))
+        self.bounded.enter_context(patch.object(drains, "BATCH_RECORDS", BATCH))
 
     def teardown(self) -> None:
         for spool in SPOOLS:
-            while self.spooled[spool]:
-                self.drain(spool, None, dies_before_it_deletes=False)
+            self.drain(spool, None, dies_before_it_deletes=False)
         for _ in range(2):
             self.merge(None, kept_seconds=-1.0)
         assert self.read() == Counter(dict.fromkeys(self.stored, 1)) | Counter(
@@ -120,8 +122,17 @@ class MergedLog(RuleBasedStateMachine):
         assert not list(self.lake.root.rglob("*-*-*-*.parquet.*.tmp"))
         files = [path for table in KEYS for path in self.lake.files(table)]
         assert set(files) == set(self.lake.root.rglob("*.parquet")), "what was replaced is deleted"
-        self.bounded.stop()
+        self.bounded.close()
         self.folder.cleanup()
+
+    def path_of(self, spool: str) -> Path:
+        return Path(self.folder.name) / spool / FILE_NAME
+
+    def spooled(self, spool: str) -> dict[str, tuple[str, date]]:
+        """Key -> user and day of the records in a spool."""
+        pending = read(self.path_of(spool), 1_000_000)
+        entries: list[Any] = [] if pending is None else pending.records
+        return {key_of(entry): (entry.user_id, day_of(entry)) for entry in entries}
 
     def files(self) -> list[Path]:
         return [path for table in KEYS for path in self.lake.files(table)]
@@ -158,35 +169,30 @@ class MergedLog(RuleBasedStateMachine):
     @rule(spool=spools, user=st.sampled_from(USERS), day=days, asks=st.booleans())
     def log(self, spool: str, user: str, day: int, asks: bool) -> None:
         self.logged += 1
-        self.numbers[spool] += 1
         at = datetime.combine(FIRST + timedelta(days=day), datetime.min.time(), UTC).timestamp() + self.logged
         entry: Entry = (
             request(self.logged, user_id=user, occurred_at=at)
             if asks
             else click(self.logged, user_id=user, received_at=at)
         )
-        self.spooled[spool].append((self.numbers[spool], user, entry))
+        with connected(self.path_of(spool)) as connection, connection:
+            insert(connection, rows_of([entry]))
 
     @rule(spool=spools, dies_at=kills, dies_before_it_deletes=st.booleans())
     def drain(self, spool: str, dies_at: int | None, dies_before_it_deletes: bool) -> None:
-        batch = self.spooled[spool][:BATCH]
-        if not batch:
-            return
-        new = {key_of(entry): (user, day_of(entry)) for _, user, entry in batch}
+        new = self.spooled(spool)
         self.unsure |= {key: where for key, where in new.items() if key not in self.stored}
-        pending = Pending(spool, batch[0][0], batch[-1][0], [entry for _, _, entry in batch])
-        with process(self.each_record_is_read_once, dies_at) as lives:
-            put_rows(self.lake, pending)
-        if not lives[0]:
-            self.half_drained.add(spool)
-            new = {key: new[key] for key in self.read() if key in new}
-        self.stored |= new
+        with process(self.each_record_is_read_once, dies_at) as lives, ExitStack() as stack:
+            if dies_before_it_deletes:
+                stack.enter_context(patch.object(drains, "forget", side_effect=Killed))
+            drain(self.path_of(spool).parent, self.lake)
+        assert not (lives[0] and self.spooled(spool))
+        self.has_drained(new, lives=lives[0])
+
+    def has_drained(self, new: dict[str, tuple[str, date]], *, lives: bool) -> None:
+        """Expect what a drain moved; of one that was killed, what arrived."""
+        self.stored |= new if lives else {key: new[key] for key in self.read() if key in new}
         self.unsure = {key: where for key, where in self.unsure.items() if key not in self.stored}
-        if lives[0] and dies_before_it_deletes:
-            self.half_drained.add(spool)
-        elif lives[0]:
-            self.half_drained.discard(spool)
-            del self.spooled[spool][: len(batch)]
 
     @rule(dies_at=kills, kept_seconds=st.sampled_from([KEPT_SECONDS, -1.0]))
     def merge(self, dies_at: int | None, kept_seconds: float) -> None:
@@ -224,22 +230,37 @@ class MergedLog(RuleBasedStateMachine):
         assert max(found.values(), default=1) == 1
         assert stored & set(self.stored) <= set(found) <= set(self.stored) | set(self.unsure)
 
-    @precondition(lambda self: not self.half_drained)
+    @rule(spool=spools, day=days, asks=st.booleans(), user=st.sampled_from(USERS), dies_at=kills)
+    def erase_after_a_killed_drain(
+        self, spool: str, day: int, asks: bool, user: str, dies_at: int | None
+    ) -> None:
+        for each in USERS:
+            self.log(spool, each, day, asks)
+        self.drain(spool, dies_at, dies_before_it_deletes=True)
+        self.erase(user, None)
+        self.drain(spool, None, dies_before_it_deletes=False)
+
     @rule(user=st.sampled_from(USERS), dies_at=kills)
     def erase(self, user: str, dies_at: int | None) -> None:
         person = Person((user,))
-        for spool in SPOOLS:
-            self.spooled[spool] = [one for one in self.spooled[spool] if one[1] != user]
+        spooled = {key: where for spool in SPOOLS for key, where in self.spooled(spool).items()}
+        self.unsure |= {key: where for key, where in spooled.items() if key not in self.stored}
         gone = {key: where for key, where in self.stored.items() if where[0] == user}
         self.unsure |= gone
         self.stored = {key: where for key, where in self.stored.items() if key not in gone}
-        with process(self.each_record_is_read_once, dies_at) as lives:
-            sweep(self.lake)
+        with process(self.each_record_is_read_once, dies_at) as lives, ExitStack() as stack:
+            for spool in SPOOLS:
+                stack.enter_context(drained(self.path_of(spool).parent, self.lake))
+            remove_abandoned(self.lake.root)
+            for spool in SPOOLS:
+                forget._delete_rows(self.path_of(spool), person)
             for path in files_about(self.lake, person):
                 forget._rewrite(path, person)
+        self.has_drained({key: one for key, one in spooled.items() if one[0] != user}, lives=lives[0])
         if lives[0]:
             self.unsure = {key: where for key, where in self.unsure.items() if where[0] != user}
             assert not files_about(self.lake, person), "replaced files are searched, too"
+            assert not list(self.lake.root.rglob("*.tmp"))
 
     @rule(day=st.integers(1, 2), dies_at=kills)
     def expire(self, day: int, dies_at: int | None) -> None:
