@@ -11,12 +11,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bentoml._internal.utils import circus
+from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
 from circus.sockets import CircusSocket
 
 from tastemaker.serving.runtime.server_command import SOCKET
@@ -57,6 +58,7 @@ class Supervisor(circus.Arbiter):
         self._never_ready, self._restart_at = 0, 0.0
         for watcher in watchers:
             watcher.hooks["after_reap"] = self._ended
+            watcher.manage_processes = partial(reap_and_manage, watcher, watcher.manage_processes)
         workers.expect(sum(watcher.numprocesses for watcher in watchers))
 
     def manage_watchers(self) -> Any:
@@ -79,6 +81,25 @@ class Supervisor(circus.Arbiter):
             return
         self._never_ready += 1
         self._restart_at = time.monotonic() + min(2**self._never_ready / 2, MAX_RESTART_SECONDS)
+
+
+def reap_and_manage(watcher: Any, manage: Callable[[], Any]) -> Any:
+    """Replace the processes of a watcher that ended, none of which is missed by its hook.
+
+    Circus forgets a process here that it finds dead, without calling the hook: one that has just died, or
+    whose threads are still ending, which takes a while on a busy machine.
+
+    Args:
+        watcher: Of circus.
+        manage: Its own `manage_processes`.
+
+    Returns:
+        What `manage` returns, a future.
+    """
+    for pid, process in list(watcher.processes.items()):
+        if process.status in (DEAD_OR_ZOMBIE, UNEXISTING):
+            watcher.reap_process(pid)
+    return manage()
 
 
 def _on_unix_socket(sockets: Sequence[CircusSocket]) -> Sequence[CircusSocket]:
