@@ -66,9 +66,17 @@ class RunKeeper:
                 parameters={"number": work.number},
                 idempotency_key=f"{self._name}-{work.flow}-{work.number}",  # an existing run is returned
             )
-            if self._is_due(work, run, now):
+            if self._is_due(work, run, now) and self._is_due_still(work, run, now):
                 logger.info("%s %d: %s", work.flow, work.number, work.title)
                 client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
+
+    def _is_due_still(self, work: PendingWork, run: FlowRun, now: datetime) -> bool:
+        """Return whether work is due as it is now: its run may have changed it since it was read.
+
+        To wake such a run would take the form away from the person who is answering it.
+        """
+        same = (one for one in pending_work(self._workspace) if one[:2] == work[:2])
+        return any(self._is_due(one, run, now) for one in same)
 
     def _is_due(self, work: PendingWork, run: FlowRun, now: datetime) -> bool:
         """Return whether a run is to be run again."""
