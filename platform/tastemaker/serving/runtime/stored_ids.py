@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from http import HTTPStatus
 from operator import attrgetter
@@ -61,12 +61,12 @@ class IdCheck:
         Raises:
             HTTPError: 400; it names the first such id.
         """
-        names = _written_fields(type(messages[0]))
-        columns = {name: list(map(attrgetter(name), messages)) for name in names}
-        if not self._any_plain and are_canonical(each for ids in columns.values() for each in ids if each):
+        fields = _written_fields(type(messages[0]))
+        given_ids = [each for _, get in fields for each in map(get, messages) if each]
+        if not self._any_plain and are_canonical(given_ids):
             return  # almost always: one test for all is cheaper
-        for name, ids in columns.items():
-            for number, given in enumerate(ids):
+        for name, get in fields:
+            for number, given in enumerate(map(get, messages)):
                 if given is not None and (fault := self._fault(name, given)):
                     place = f"{field}[{number}].{name}" if field else name
                     detail = f"{place} = {given!r}: {fault}"
@@ -117,5 +117,6 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[list[str], list[str]]:
 
 
 @cache
-def _written_fields(kind: type[msgspec.Struct]) -> list[str]:
-    return [name for name in _WRITTEN if name in kind.__struct_fields__]
+def _written_fields(kind: type[msgspec.Struct]) -> list[tuple[str, Callable[[msgspec.Struct], str | None]]]:
+    """Return the fields of a type of message that hold an id of _WRITTEN, each with what reads it."""
+    return [(name, attrgetter(name)) for name in _WRITTEN if name in kind.__struct_fields__]
