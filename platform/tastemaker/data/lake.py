@@ -163,8 +163,7 @@ class Lake:
             elif table in schemas:
                 connection.register(table, schemas[table].empty_table())
         connection.execute(IMPRESSIONS)
-        ended = "true" if self.source_has_ended else "false"
-        connection.execute(f"SET VARIABLE source_has_ended = {ended}")
+        connection.execute("SET VARIABLE source_has_ended = ?", [self.source_has_ended])
         return connection
 
     def scan(
