@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import Engine
 
 from support import operated_homes, planned_experiments, request_logs
-from support.browsers import Browser, browsing
+from support.browsers import Browser, browsing, overhang
 from support.dashboard_homes import dashboard_server, measurement
 from support.dashboard_shops import BAD_DAY, BEFORE, CHAMPION, answers, fill
 from support.planted_rollouts import plant_rollouts
@@ -91,8 +91,7 @@ def test_a_page_is_accessible_fits_and_has_no_error(page: Page, url: str, path: 
     for picture in page.locator("figure.chart img").all():
         picture.evaluate("one => one.decode()")  # waits for it, and fails where it can't be shown
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert overhang(page, width) <= 0
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             found = Axe().run(page, options={"resultTypes": ["violations"]})

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from support import commands
 from support.accessibility import axe_findings
-from support.browsers import WIDTHS, Browser, browsing
+from support.browsers import WIDTHS, Browser, browsing, overhang
 from support.dashboard_process import dashboard_process
 from support.dashboard_users import NAME, PASSWORD
 
@@ -56,8 +56,7 @@ def faults(tab: Page) -> list[str]:
     """What axe finds, and what hangs over at the width of a phone and of a screen."""
     found = []
     for width in WIDTHS:
-        tab.set_viewport_size({"width": width, "height": 900})
-        over = tab.evaluate("document.documentElement.scrollWidth") - width
+        over = overhang(tab, width)
         found += [f"hangs over by {over} px at {width} px"] if over > 0 else []
         found += [f"{one} at {width} px" for one in axe_findings(tab)]
     return found

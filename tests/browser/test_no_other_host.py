@@ -16,7 +16,7 @@ import pytest
 
 from support import commands, request_logs
 from support.bento_servers import running, stop
-from support.browsers import WIDTHS, Browser, browsing
+from support.browsers import WIDTHS, Browser, browsing, overhang
 from support.repository import ROOT
 from support.served_homes import make_home
 from support.servers import free_port
@@ -102,8 +102,7 @@ def test_the_page_of_a_service(browser: Browser, tmp_path: Path) -> None:
         background = page.evaluate("getComputedStyle(document.body).fontFamily")
         assert "system-ui" in background, "the policy lets the page's own style in"
         for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert overhang(page, width) <= 0
         links = {link.get_attribute("href") for link in page.locator("a").all()}
         for link in sorted(link for link in links if link is not None and not link.startswith("#")):
             assert client.get(link).status_code == 200

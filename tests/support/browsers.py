@@ -76,3 +76,26 @@ def browsing(folder: Path, timezone: str | None = None) -> Iterator[Browser]:
         )
         yield Browser(context)
         context.close()
+
+
+def overhang(page: Page, width: int) -> float:
+    """Make the window `width` px wide; return by how many px the page is wider than that.
+
+    A style may move what it lays out anew (the search box of the docs slides in): it is measured at rest.
+    """
+    page.set_viewport_size({"width": width, "height": 900})
+    over: float = page.evaluate(_WIDTH_AT_REST) - width
+    return over
+
+
+_WIDTH_AT_REST = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
+  const endless = one => one.effect.getComputedTiming().endTime === Infinity;
+  const moving = document.getAnimations().filter(one => !endless(one));
+  await Promise.allSettled(moving.map(one => one.finished));
+  await frame();
+  return document.documentElement.scrollWidth;
+}"""
+"""Two frames begin the transitions that a new width starts."""

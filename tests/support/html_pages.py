@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from playwright.sync_api import Page
 
-from support.browsers import WIDTHS, browsing
+from support.browsers import WIDTHS, browsing, overhang
 from tastemaker.html import index
 
 
@@ -63,8 +63,7 @@ def faults_in_a_browser(pages: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def _faults_at(tab: Page, width: int) -> list[str]:
-    tab.set_viewport_size({"width": width, "height": 900})
-    over = tab.evaluate("document.documentElement.scrollWidth") - width
+    over = overhang(tab, width)
     smallest = tab.evaluate(_SMALLEST_TEXT)
     styled = tab.evaluate(
         "!document.querySelector('.tastemaker') || getComputedStyle(document.body).margin === '0px'"
