@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
 
 class TastemakerError(Exception):
     """Base class of errors that users can fix.
@@ -68,3 +74,25 @@ class RegistryError(TastemakerError):
 
 class OffPolicyError(TastemakerError):
     """Error in logged data that is malformed or can't support an off-policy estimate."""
+
+
+def in_words(error: ValidationError) -> str:
+    """Return what Pydantic refused, one line per mistake, as a part of a message."""
+    return "\n    ".join(mistake(wrong) for wrong in error.errors(include_url=False))
+
+
+def mistake(wrong: ErrorDetails, *, shows_value: bool = True) -> str:
+    """Return one mistake in words.
+
+    Args:
+        wrong: The mistake, as Pydantic gives it.
+        shows_value: Whether the value is shown; False where it may be a secret.
+
+    Returns:
+        The key, its value if it has one, and what is allowed; only the last if several keys disagree.
+    """
+    said = wrong["msg"].removeprefix("Value error, ")
+    if not wrong["loc"]:
+        return said
+    value = f" = {wrong['input']!r}" if shows_value and wrong["type"] != "missing" else ""
+    return f"{'.'.join(map(str, wrong['loc']))}{value}: {said}"

@@ -25,7 +25,7 @@ from tastemaker.alert_settings import AlertsSettings
 from tastemaker.automation_settings import AutomationSettings
 from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import TastemakerError, mistake
 from tastemaker.experiment_settings import ExperimentSettings
 from tastemaker.orchestrator_settings import OrchestratorSettings
 from tastemaker.product_settings import ProductSettings
@@ -451,10 +451,9 @@ def described(error: ValidationError, model: type[BaseModel] | None = None) -> s
     """
     lines = []
     for wrong in error.errors(include_url=False):
-        section, *inner = wrong["loc"] or ("watch",)  # without a place, the value is everything
+        section, *inner = wrong["loc"] or ("",)
         near = section == "watch" and (not inner or inner[0] in NEAR_SECRETS)
-        value = "" if near else f" = {wrong['input']!r}"
-        text = f"{'.'.join(str(part) for part in wrong['loc'])}{value}: {wrong['msg']}"
+        text = mistake(wrong, shows_value=not near)
         guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None
         lines.append(text if guess is None else f"{text}; did you mean {guess}?")
     return "\n    ".join(lines)

@@ -81,7 +81,7 @@ def browsing(folder: Path, timezone: str | None = None) -> Iterator[Browser]:
 def overhang(page: Page, width: int) -> float:
     """Make the window `width` px wide; return by how many px the page is wider than that.
 
-    A style may move what it lays out anew (the search box of the docs slides in): it is measured at rest.
+    A style may move what a new width changes (the search box of the docs slides in): it is measured at rest.
     """
     page.set_viewport_size({"width": width, "height": 900})
     over: float = page.evaluate(_WIDTH_AT_REST) - width

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from support.small_lakes import DAY, START, Row, make_lake
 from tastemaker.errors import PluginError
@@ -73,6 +74,30 @@ class Aims(Recommender[AimConfig]):
 
 
 AIMS = Plugin("aims", Aims, "tests", "1", "tuning_worlds:Aims")
+
+
+class ShortAimConfig(AimConfig):
+    """As Aims, with a bound that its aim has to keep: each value of both is allowed, but not each pair."""
+
+    at_most: Annotated[float, Search(0, 10)] = 5.0
+
+    @model_validator(mode="after")
+    def keep_the_bound(self) -> Self:
+        """Refuse an aim above the bound."""
+        if self.aim > self.at_most:
+            raise ValueError("aim must be at most at_most")
+        return self
+
+
+class ShortAims(Aims):
+    """Aims with a bound."""
+
+    name = "short_aims"
+    config_type = ShortAimConfig
+    state = ("blur",)
+
+
+SHORT_AIMS = Plugin("short_aims", ShortAims, "tests", "1", "tuning_worlds:ShortAims")
 
 
 def rows(seed: int = 0, days: int = DAYS) -> list[Row]:

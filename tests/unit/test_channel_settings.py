@@ -87,6 +87,6 @@ def test_the_address_of_a_dead_mans_switch_is_not_repeated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(f"TASTEMAKER_WATCH__{name.upper()}", "hc.example/hunter2")
-    with pytest.raises(TastemakerError, match=rf"watch\.{name}: .* must be a URL") as error:
+    with pytest.raises(TastemakerError, match=rf"watch\.{name}: must be a URL") as error:
         load_settings()
     assert "hunter2" not in str(error.value)

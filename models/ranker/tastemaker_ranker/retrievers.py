@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tastemaker.errors import ArtifactError, PluginError
+from tastemaker.errors import ArtifactError, PluginError, in_words
 from tastemaker.plugins import Recommender, TrainingData, discovery
 
 Retrievers = dict[str, Recommender[Any]]
@@ -65,8 +65,9 @@ def _load(name: str, folder: Path) -> Recommender[Any]:
     try:
         config = recommender.config_type.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
+        why = in_words(error) if isinstance(error, ValidationError) else error
         raise ArtifactError(
-            f"{path.name} in {folder} can't be read as the config of {name}: {error}",
+            f"{path.name} in {folder} can't be read as the config of {name}: {why}",
             fix="train the ranker again",
         ) from error
     return recommender.load(folder, config)

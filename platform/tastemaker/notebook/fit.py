@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from tastemaker.dataset.split import Split
-from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.errors import PluginError, TastemakerError, in_words
 from tastemaker.evaluation import backtest
 from tastemaker.evaluation.evaluator import user_features, user_keys
 from tastemaker.evaluation.leaderboard import formatting
@@ -22,7 +22,6 @@ from tastemaker.notebook.load import Data
 from tastemaker.plugins import NO_ITEM, Capabilities, Config, Recommender, discovery, safe_calls
 from tastemaker.plugins.arrays import Int64
 from tastemaker.problem import ProblemSpec
-from tastemaker.settings import described
 from tastemaker.snapshot.canonical_ids import canonical
 from tastemaker.snapshot.ids import IdIndex
 
@@ -106,7 +105,7 @@ def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None
         return ProblemSpec.model_validate(fields)
     except ValidationError as error:
         raise TastemakerError(
-            f"the test period is invalid: {described(error)}",
+            f"the test period is invalid: {in_words(error)}",
             fix='give whole days, such as test_days=14, and a date, such as until="2024-03-31"',
         ) from error
 
@@ -239,7 +238,7 @@ def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
             f"{name}={field.default!r}" for name, field in model.config_type.model_fields.items()
         )
         raise PluginError(
-            f"the hyperparameters of {model.name} are wrong:\n    {described(error)}",
+            f"the hyperparameters of {model.name} are wrong:\n    {in_words(error)}",
             fix=f"they are, with their defaults: {known or 'none'}",
         ) from error
 

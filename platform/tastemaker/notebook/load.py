@@ -20,12 +20,12 @@ from tastemaker.data.sources import Source, open_source
 from tastemaker.data.validation.gate import Gate, GateCounts
 from tastemaker.data.validation.publishing import validate_and_publish
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.errors import GateError, ProblemError, SourceError
+from tastemaker.errors import GateError, ProblemError, SourceError, in_words
 from tastemaker.notebook.display import Displayable, days
 from tastemaker.notebook.frames import frame_source, is_frame
 from tastemaker.plugins.installed import installed
 from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
-from tastemaker.settings import Settings, SourceSettings, described, load_settings
+from tastemaker.settings import Settings, SourceSettings, load_settings
 from tastemaker.storage.engine import open_engine
 
 Problem = ProblemSpec | str | Path
@@ -189,7 +189,7 @@ def _settings(**given: Any) -> SourceSettings:
         return SourceSettings(**given)
     except ValidationError as error:
         raise SourceError(
-            f"load can't read this: {described(error)}", fix="give a value that is allowed"
+            f"load can't read this: {in_words(error)}", fix="give a value that is allowed"
         ) from error
 
 

@@ -93,7 +93,10 @@ def find_mistakes(config_type: type[BaseModel]) -> list[str]:
             try:
                 config_type(**{name: value})
             except ValidationError as error:
-                found.append(
-                    f"{name} = {value!r} is in its search space but refused: {error.errors()[0]['msg']}"
-                )
+                # Without a place it is refused only beside the defaults of others, such as low > high.
+                found += [
+                    f"{name} = {value!r} is in its search space but refused: {wrong['msg']}"
+                    for wrong in error.errors()
+                    if wrong["loc"]
+                ]
     return found

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, in_words
 from tastemaker.plugins import discovery
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.registry.manifest import (
@@ -72,7 +72,7 @@ def load_version(folder: Path) -> LoadedVersion:
     except ValidationError as error:
         raise ArtifactError(
             f"{plugin.distribution} {plugin.version} no longer takes the config of {manifest.model} "
-            f"{manifest.version}: {error}",
+            f"{manifest.version}:\n    {in_words(error)}",
             fix=f"train the model again, or install {manifest.distribution} {manifest.distribution_version}",
         ) from error
     model = plugin.recommender.load(folder / "model", config)

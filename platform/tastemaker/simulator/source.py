@@ -18,7 +18,7 @@ from tastemaker.data.sources import Reading
 from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import canonical_types
 from tastemaker.data.sources._unread import refuse_unread
-from tastemaker.errors import SourceError
+from tastemaker.errors import SourceError, in_words
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shifts import ShiftKind
@@ -90,9 +90,8 @@ def open(settings: SourceSettings) -> SimulatedShop:
     try:
         return SimulatedShop(ShopConfig(**settings.options))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise SourceError(
-            "source.options do not describe a shop:\n    " + "\n    ".join(wrong),
+            f"source.options do not describe a shop:\n    {in_words(error)}",
             fix=f"the options are: {', '.join(ShopConfig.model_fields)}",
         ) from error
 

@@ -8,7 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tastemaker.errors import PluginError, TastemakerError
+from pydantic import ValidationError
+
+from tastemaker.errors import PluginError, TastemakerError, in_words
 from tastemaker.tuning.study import Study, TrialResult
 from tastemaker.tuning.trial import MachineError, Measured
 from tastemaker.tuning.workers import Submit
@@ -77,8 +79,7 @@ class Loop:
                 trial = self.study.ask()
                 known = self.study.known(trial.params)
                 if known is None:
-                    config = self.start.model_validate(self.start.model_dump() | trial.params)
-                    running[self.submit(config)] = trial
+                    self._begin(trial, running)
                 elif known.value is None:
                     self._fail(trial, known.error or "", fails_again=True)
                 else:
@@ -87,6 +88,15 @@ class Loop:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 self._take(running.pop(future), future)
+
+    def _begin(self, trial: Trial, running: dict[Future[Measured], Trial]) -> None:
+        """Submit a trial; values that the config refuses together, such as low > high, are a failed trial."""
+        try:
+            config = self.start.model_validate(self.start.model_dump() | trial.params)
+        except ValidationError as error:
+            self._fail(trial, in_words(error), fails_again=True)
+        else:
+            running[self.submit(config)] = trial
 
     def _wanted(self, running: int) -> bool:
         """Return whether another trial begins; the config in use always has one, also after it was lost."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from tastemaker.errors import RegistryError, TastemakerError
+from tastemaker.errors import RegistryError, TastemakerError, in_words
 
 if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
@@ -227,7 +227,7 @@ def backtest_of(workspace: Workspace, version: Version) -> Backtest:
     except ValidationError as error:
         raise RegistryError(
             f"{plugin.distribution} {plugin.version} no longer accepts the config of {version.model} "
-            f"{version.id}: {error}",
+            f"{version.id}:\n    {in_words(error)}",
             fix=f"install {manifest.distribution} {manifest.distribution_version}, or promote by force",
         ) from error
     return backtest.run(

@@ -198,6 +198,7 @@ def test_a_config_that_the_plugin_no_longer_takes(
     )
     with pytest.raises(ArtifactError, match=r"tastemaker-toys 1\.2\.3 no longer takes the config") as caught:
         load_version(version.folder)
+    assert caught.value.problem.endswith(":\n    depth: Field required")
     assert "install tastemaker-toys 1.2.3" in str(caught.value.fix)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from support.evaluation_worlds import Scripted
 from support.small_lakes import DAY, START, Row
-from support.tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
+from support.tuning_worlds import AIMS, BEST, DAYS, SHORT_AIMS, TEST_DAYS, AimConfig, Aims, rows, world
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.plugins import Config, TrainingData, discovery
@@ -162,6 +162,18 @@ def test_a_model_that_fails_with_some_configs(tmp_path: Path) -> None:
     assert len(tune(opened, AIMS, trials=12).trials) == 12
     draw(found, tmp_path / "plot.png")
     report.to_dict(found)
+
+
+def test_values_that_the_config_refuses_together_are_a_failed_trial(tmp_path: Path) -> None:
+    opened = world(tmp_path)
+    found = tune(opened, SHORT_AIMS, trials=15)
+    assert len(found.trials) == 15
+    for trial in found.trials:
+        refused = trial.params["aim"] > trial.params["at_most"]
+        assert (trial.value is None) == refused
+        assert trial.error == ("aim must be at most at_most" if refused else None)
+    assert len({trial.value is None for trial in found.trials}) == 2
+    assert found.config["aim"] <= found.config["at_most"]
 
 
 class Sides:
