@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -196,7 +197,55 @@ def test_a_rejected_document_is_reported_until_it_is_accepted(
     stub.item_status = lambda one: None
     fixed = run("--json")
     assert fixed.exit_code == 0
-    assert json.loads(fixed.stdout)["copied"] == {"created": 1, "existing": 1, "rejected": []}
+    assert json.loads(fixed.stdout)["copied"] == {"created": 1, "existing": 0, "rejected": []}
+
+
+def rejecting(*numbers: int) -> Callable[[str], int | None]:
+    """A cluster that does not accept these requests."""
+    return lambda one: 400 if one in {f"{number:032x}" for number in numbers} else None
+
+
+@pytest.mark.parametrize("distribution", [None, "opensearch"])
+def test_only_rejected_documents_are_sent_again(tmp_path: Path, distribution: str | None) -> None:
+    """By each new copier, until the cluster accepts them or their file changes."""
+    with elasticsearch(distribution) as stub:
+        home = home_of(tmp_path, stub)
+        log(home, *(request(number) for number in range(50)), click(1))
+        stub.item_status = rejecting(7, 31)
+        assert (first := copied(home)).created == 49
+        assert len(first.rejected) == 2
+        for accepted, sent in ((7, [7, 31]), (31, [31])):
+            stub.item_status = rejecting(*(number for number in (7, 31) if number > accepted))
+            before = len(stub.bulk_ids)
+            assert copied(home).created == 1
+            assert stub.bulk_ids[before:] == [[f"{number:032x}" for number in sent]]
+        before = len(stub.bulk_ids)
+        assert copied(home) == Written()
+        assert len(stub.bulk_ids) == before
+        assert len(stub.ids()) == 51
+
+
+def test_a_merge_and_an_erasure_keep_to_the_documents_that_are_lacking(
+    tmp_path: Path, stub: ElasticsearchStub
+) -> None:
+    """A merged file lacks what its parts lack; a file that was written again is sent as a whole."""
+    home = home_of(tmp_path, stub)
+    stub.item_status = rejecting(1, 4)
+    for number in range(6):
+        log(home, request(number))
+    assert copied(home).created == 4
+    assert merge(Lake(home.lake), kept_seconds=-1.0).written
+    merge(Lake(home.lake), kept_seconds=-1.0)
+    before = len(stub.bulk_ids)
+    assert len(copied(home).rejected) == 2
+    assert sorted(one for each in stub.bulk_ids[before:] for one in each) == [f"{n:032x}" for n in (1, 4)]
+    merged, *_ = Lake(home.lake).files("requests")
+    rows = pq.read_table(merged, partitioning=None)
+    pq.write_table(rows.filter(pc.not_equal(rows["request_id"], f"{1:032x}")), merged)
+    assert [one.id for one in copied(home).rejected] == [f"{4:032x}"]
+    stub.item_status = rejecting()
+    assert copied(home) == Written(created=1), "of the erased one nothing is noted any more"
+    assert copied(home) == Written()
 
 
 def test_following_copies_what_comes_and_survives_an_outage(
