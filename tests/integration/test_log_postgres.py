@@ -29,6 +29,7 @@ from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, con
 from tastemaker.event_log.records import Assignment, Entry, FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
+from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
 from tastemaker.plugins import discovery
 from tastemaker.storage import migrations
 from tastemaker.workflows.online_learning import learning_session
@@ -193,6 +194,30 @@ def test_any_other_text_is_stored_as_it_is(tmp_path: Path, postgres_url: str) ->
     with closing(connect(postgres_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT key, user_id FROM log_records WHERE number <= %s", (len(texts),))
         assert sorted(cursor.fetchall()) == sorted((one.event_id, one.user_id) for one in written)
+
+
+def test_a_request_that_is_erased_before_it_is_pulled_leaves_a_running_guard(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """And one that is pulled stays, also where both lie in the spool first."""
+    settings = settings_of(tmp_path / "home", postgres_url)
+    assignment = Assignment("ranker", 0, "a", probability=0.5)
+    number, asked = "SELECT count(*) FROM assigned", NOON - 60
+    with closing(AssignedRequests(settings)) as requests:
+
+        def counted() -> int:
+            requests.read(NOON - 86_400)
+            return int(requests.connection.execute(number).fetchall()[0][0])
+
+        fill(settings.spool, [request(n, assignment=assignment, occurred_at=asked) for n in (1, 2, 3)])
+        assert counted() == 3
+        drain(settings.spool, PostgresSink(postgres_url))
+        assert counted() == 3
+        with closing(connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("DELETE FROM log_records WHERE key = %s", (f"{2:032x}",))
+        assert counted() == 2
+        pull(postgres_url, Lake(settings.lake))
+        assert counted() == 2
 
 
 def test_a_request_is_found_wherever_it_is(tmp_path: Path, postgres_url: str) -> None:

@@ -47,6 +47,7 @@ _INSERT = """
 """
 _NEWER = "SELECT number, kind, record::text FROM log_records WHERE number > %s ORDER BY number LIMIT %s"
 _FOUND = "SELECT record::text FROM log_records WHERE kind = 'request' AND key = %s"
+_REQUEST_IDS = "SELECT key FROM log_records WHERE kind = 'request' AND number > %s"
 _NEWEST = """
     SELECT record::text FROM log_records
     WHERE kind = %(kind)s AND number > %(after)s AND (%(users)s::text[] IS NULL OR user_id = ANY(%(users)s))
@@ -235,6 +236,21 @@ def find_request(url: str, request_id: str) -> Record | None:
         cursor.execute(_FOUND, (request_id.replace("\0", ""),))
         row = cursor.fetchone()
     return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+def request_ids(url: str, after: int) -> list[str]:
+    """Return the ids of shipped requests; the records themselves are not read.
+
+    Args:
+        url: Of the log database.
+        after: Only of records with larger numbers.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    with _driver_errors_in_words(url), closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(_REQUEST_IDS, (after,))
+        return [request_id for (request_id,) in cursor]
 
 
 @contextmanager

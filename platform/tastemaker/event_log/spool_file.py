@@ -299,6 +299,26 @@ def newest(path: Path, kind: type[Kind], block: int = 1_000) -> Generator[tuple[
         raise _unreadable(path, error) from error
 
 
+def keys(path: Path, kind: type[Entry]) -> list[str]:
+    """Return the keys of the records of one kind in a spool; the records themselves are not read.
+
+    Args:
+        path: The spool's file; there may be none.
+        kind: A class of records that have keys, such as requests.
+
+    Raises:
+        SpoolError: The file can't be read.
+    """
+    if not path.exists():
+        return []
+    wanted = "SELECT key FROM records WHERE kind = ? AND key IS NOT NULL"
+    try:
+        with connected(path) as connection:
+            return [key for (key,) in connection.execute(wanted, (NAMES[kind],))]
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: sqlite3.Error) -> SpoolError:
     return SpoolError(f"{path} can't be read: {error}", fix="free the disk, or restore the file")
 

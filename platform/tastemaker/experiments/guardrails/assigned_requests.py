@@ -5,8 +5,9 @@ is a table in memory: a guard that was killed reads the lake again. A request th
 spool and then from the lake, counts once.
 
 Where a file that was read has changed or is gone, as after `tastemaker forget`, all requests of its day are
-removed and read again; one that was erased before it was drained stays until then. What was added or removed
-later has a higher number in the column `added`, so that `serving_units` counts no other units again.
+removed and read again. A request that was read before it was drained is removed once neither the lake nor the
+spool or the log database has it. What was added or removed later has a higher number in the column `added`,
+so that `serving_units` counts no other units again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _CREATE = """
     CREATE TABLE assigned (
         request UBIGINT, experiment VARCHAR, epoch BIGINT, unit UBIGINT, variant VARCHAR, asked_at DOUBLE,
         fallback BOOLEAN, empty BOOLEAN, short BOOLEAN, slow BOOLEAN, version VARCHAR,
-        added BIGINT DEFAULT nextval('change')
+        undrained BOOLEAN DEFAULT false, added BIGINT DEFAULT nextval('change')
     );
     CREATE TABLE removed (
         experiment VARCHAR, epoch BIGINT, unit UBIGINT, added BIGINT DEFAULT nextval('change')
@@ -56,7 +57,7 @@ _COLUMNS = f"""
         AS fallback,
     len(item_ids) = 0 AS empty, len(item_ids) < k AS short,
     CASE WHEN NOT isnan(latency_ms) THEN latency_ms > {{slow_ms:f}} END AS slow,
-    CASE WHEN variant_served = variant THEN version END AS version
+    CASE WHEN variant_served = variant THEN version END AS version, {{{{undrained}}}} AS undrained
 """
 _ADD = """
     INSERT INTO assigned BY NAME
@@ -64,14 +65,16 @@ _ADD = """
     WHERE request NOT IN (SELECT request FROM assigned WHERE request IN (SELECT request FROM fresh))
     ORDER BY asked_at
 """
+_NOTE_DRAINED = """
+    UPDATE assigned SET undrained = false
+    WHERE undrained AND request IN (SELECT request FROM fresh WHERE NOT undrained)
+"""
 _REMOVE = (
-    """
-    INSERT INTO removed BY NAME
-    SELECT DISTINCT experiment, epoch, unit FROM assigned
-    WHERE floor(asked_at / 86400) * 86400 IN (SELECT unnest($days))
-    """,
-    "DELETE FROM assigned WHERE floor(asked_at / 86400) * 86400 IN (SELECT unnest($days))",
+    "INSERT INTO removed BY NAME SELECT DISTINCT experiment, epoch, unit FROM assigned WHERE {which}",
+    "DELETE FROM assigned WHERE {which}",
 )
+_OF_DAYS = "floor(asked_at / 86400) * 86400 IN (SELECT unnest($days))"
+_ERASED = "undrained AND request NOT IN (SELECT hash(request_id) FROM undrained_ids)"
 _BY_EPOCH = ("assigned", "removed", "counted_epochs", "counted_units")
 """Tables whose rows belong to epochs."""
 
@@ -111,7 +114,8 @@ class AssignedRequests:
             # What is not drained first: a drain that runs meanwhile moves it to files, which are read then.
             undrained = self._undrained(max(since, self._undrained_until - OVERLAP_SECONDS))
             while records := list(islice(undrained, BATCH_RECORDS)):
-                self._add(self.connection.from_arrow(request_rows(records)))
+                self._add(self.connection.from_arrow(request_rows(records)), undrained=True)
+            ids = self._undrained_ids()  # before the lake: what is drained meanwhile is in one of both
             found = self._files(since)
             days = {day_of(path) for path, stamp in self._read.items() if found.get(path, stamp) != stamp}
             days |= {day_of(path) for path in self._read.keys() - found.keys()}
@@ -120,6 +124,7 @@ class AssignedRequests:
                 break
             self._remove(days)
         self._read_lake(found)
+        self._remove_erased(ids)
         self._undrained_until = now
 
     def keep(self, epochs: Collection[tuple[str, int]]) -> None:
@@ -142,16 +147,31 @@ class AssignedRequests:
         """Remove the requests of some days, so that their files and all that is undrained are read again."""
         first = [datetime.combine(day, datetime.min.time(), UTC).timestamp() for day in days]
         for statement in _REMOVE:
-            self.connection.execute(statement, {"days": first})
+            self.connection.execute(statement.format(which=_OF_DAYS), {"days": first})
         self._read = {path: stamp for path, stamp in self._read.items() if day_of(path) not in days}
         self._undrained_until = float("-inf")
+
+    def _remove_erased(self, undrained_ids: pa.Table) -> None:
+        """Remove the requests that were read undrained and are in no place of the log any more."""
+        self.connection.register("undrained_ids", undrained_ids)
+        for statement in _REMOVE:
+            self.connection.execute(statement.format(which=_ERASED))
+        self.connection.unregister("undrained_ids")
+
+    def _undrained_ids(self) -> pa.Table:
+        """Return the ids of the requests that are not in the lake yet; some may have come there meanwhile."""
+        ids = spool_file.keys(self._settings.spool / spool_file.FILE_NAME, Record)
+        if self._settings.log.target == "postgres":  # after the spool, from which they are shipped there
+            url = self._settings.log_url
+            ids += postgres.request_ids(url, after=postgres.pulled(url, self._lake.root))
+        return pa.table({"request_id": pa.array(ids, pa.string())})
 
     def _read_lake(self, found: Mapping[Path, tuple[int, int]]) -> None:
         new = [path for path in found if path not in self._read]
         for first_file in range(0, len(new), FILES_AT_ONCE):
             files = new[first_file : first_file + FILES_AT_ONCE]
             if (rows := self._lake.scan(self.connection, "requests", files)) is not None:
-                self._add(rows)
+                self._add(rows, undrained=False)
         self._read = dict(found)
 
     def _undrained(self, since: float) -> Iterator[Record]:
@@ -167,11 +187,12 @@ class AssignedRequests:
                 since=datetime.fromtimestamp(since, UTC),
             )
 
-    def _add(self, requests: DuckDBPyRelation) -> None:
+    def _add(self, requests: DuckDBPyRelation, *, undrained: bool) -> None:
         assigned = requests.filter("experiment IS NOT NULL AND variant_probability IS NOT NULL")
-        assigned.project(self._columns).create("fresh")
+        assigned.project(self._columns.format(undrained=undrained)).create("fresh")
         try:
             self.connection.execute(_ADD)
+            self.connection.execute(_NOTE_DRAINED)
         finally:
             self.connection.execute("DROP TABLE fresh")
 

@@ -15,7 +15,7 @@ from support.request_logs import fill, request
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Assignment, Item, Record
-from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
+from tastemaker.event_log.spool_file import FILE_NAME, SpoolError, connected
 from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
 from tastemaker.experiments.guardrails.serving_units import (
     COLUMNS,
@@ -24,6 +24,7 @@ from tastemaker.experiments.guardrails.serving_units import (
     serving_units,
 )
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.privacy.forget import forget
 from tastemaker.settings import Settings
 from tastemaker.stats.unit_summary import UnitSummary
 
@@ -157,6 +158,22 @@ def test_requests_of_the_spool_the_lake_and_both_count_once(
     drain(settings.spool, lake)
     with closing(AssignedRequests(settings)) as restarted:
         assert counted(restarted).counts == {"b": 3}
+
+
+def test_a_request_that_was_erased_before_it_was_drained_leaves_the_counts(
+    settings: Settings, requests: AssignedRequests
+) -> None:
+    """At the next check, wherever it was: in the spool, or drained by the erasure itself."""
+    fill(settings.spool, [answer(1, "u1"), answer(2, "u2"), answer(3, "u3")])
+    assert counted(requests).counts == {"b": 3}
+    assert forget(settings, "u1").erased
+    assert counted(requests).counts == {"b": 2}
+    fill(settings.spool, [answer(4, "u4")])
+    assert counted(requests).counts == {"b": 3}
+    with connected(settings.spool / FILE_NAME) as connection, connection:
+        connection.execute("DELETE FROM records")
+    assert counted(requests).counts == {"b": 2}
+    assert counted(requests).counts == {"b": 2}
 
 
 def test_epochs_that_are_over_are_dropped(settings: Settings, requests: AssignedRequests) -> None:
