@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tastemaker.event_log.records import MAX_EPOCH, Item, Stage
-from tastemaker.snapshot.canonical_ids import BLANK_RANGES
+from tastemaker.util.canonical_texts import BLANK_RANGES, BLANKS
 
 MAX_ID_BYTES = 200
 """As in the canonical tables."""
@@ -33,8 +33,8 @@ MAX_SECONDS = 253_402_300_799
 _WITHOUT_NUL = {"pattern": "^[^\\u0000]*$"}
 """Only described here; `serving.http.parsing` checks texts by it, and ids by their bytes."""
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_WITHOUT_NUL)]
-_NOT_BLANK = {
-    "pattern": f"^[^\\u0000]*[^\\u0000{BLANK_RANGES}][^\\u0000]*$",
+_VISIBLE = {"pattern": f"^[^\\u0000]*[^\\u0000{BLANK_RANGES}][^\\u0000]*$"}
+_NOT_BLANK = _VISIBLE | {
     "description": (
         "Not blank, not a word for a missing value such as NULL (`source.missing_ids`), and not a rounded "
         "number such as 1.2E+09."
@@ -162,7 +162,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=
 
     event_id: WrittenId
     """Unique: an event that comes twice counts once, so that it can be sent again after a doubt."""
-    event_type: Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=_WITHOUT_NUL)]
+    event_type: Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=_VISIBLE)]
     """purchase, click, view, ...; the problem file gives each its weight."""
     item_id: WrittenId
     user_id: WrittenId | None = None
@@ -178,6 +178,8 @@ class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=
     def __post_init__(self) -> None:
         if self.user_id is None and self.request_id is None:
             raise ValueError("Object missing required field `user_id` (or `request_id` in its place)")
+        if not self.event_type.strip(BLANKS):
+            raise ValueError("`event_type` is blank: name what the person did, such as `purchase`")
 
 
 _AttributedEvent = Annotated[

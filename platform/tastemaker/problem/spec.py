@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from tastemaker.problem.rules import broken_rules
+from tastemaker.util.canonical_texts import canonical_text
 
 Metric = Literal[
     "ndcg",
@@ -22,7 +23,11 @@ Metric = Literal[
     "diversity",
     "popularity_bias",
 ]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(canonical_text),
+]
 
 
 class _Part(BaseModel):

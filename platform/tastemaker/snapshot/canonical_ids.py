@@ -20,25 +20,10 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Literal
 
+from tastemaker.util.canonical_texts import BLANKS
+
 IdForm = Literal["canonical", "numbers", "text"]
 """canonical: as above. numbers: leading zeros go, too. text: only blanks go."""
-
-_RANGES = (
-    *(
-        (0x09, 0x0D),
-        (0x1C, 0x20),
-        (0x85, 0x85),
-        (0xA0, 0xA0),
-        (0xAD, 0xAD),
-        (0x1680, 0x1680),
-        (0x180E, 0x180E),
-    ),
-    *((0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
-)
-BLANK_RANGES = "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in _RANGES)
-"""The characters of BLANKS, as ranges of a regular expression."""
-BLANKS = "".join(chr(code) for first, last in _RANGES for code in range(first, last + 1))
-"""Every white space of Unicode, and characters that can't be seen: of no width, or of direction."""
 
 MISSING_IDS = (
     *("null", "(null)", "\\n", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "#n/a", "#na", "<na>"),
@@ -141,7 +126,7 @@ def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str
         form: Which rules apply.
         missing: Words, without regard to case, that become null.
     """
-    text = _slowly_trimmed(column)
+    text = f"trim({column}, {_literal(BLANKS)})"
     words = [word.lower() for word in missing]
     cases = []
     if not any(re.fullmatch(_PLAIN, word) for word in words):
@@ -163,20 +148,6 @@ def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str
     if form == "numbers":
         return f"regexp_replace({found}, '^{_ZEROS.pattern}$', '\\1')"
     return found
-
-
-def trimmed_sql(column: str) -> str:
-    """Return SQL for DuckDB: the text expression `column` without the blanks around it.
-
-    Its `trim` by a set is slow, so it is applied only to texts that do not begin and end with a visible ASCII
-    character.
-    """
-    tight = f"regexp_full_match({column}, '[!-~](?:[ -~]*[!-~])?')"
-    return f"CASE WHEN {tight} THEN {column} ELSE {_slowly_trimmed(column)} END"
-
-
-def _slowly_trimmed(column: str) -> str:
-    return f"trim({column}, {_literal(BLANKS)})"
 
 
 def _escaped(word: str) -> str:

@@ -16,12 +16,15 @@ from tastemaker.data.sources._time_sql import EARLIEST, LATEST
 from tastemaker.data.sources._times import FRACTIONS, TimeForm
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
-from tastemaker.snapshot.canonical_ids import MAX_EXACT, canonical_sql, trimmed_sql
+from tastemaker.snapshot.canonical_ids import MAX_EXACT, canonical_sql
+from tastemaker.util.canonical_texts import canonical_text_sql
 
 IDS = ("user_id", "item_id")
 MAX_EXACT_FLOAT = 1 << 24
 """As MAX_EXACT, for floating point of 32 bits."""
 TIMES = ("occurred_at", "first_seen_at")
+TEXTS = ("event_type", "title", "category", "country")
+"""Canonical columns whose values are compared and shown. Ids of events and requests stay as written."""
 NUMBERS = ("value", "price")
 """Canonical columns whose form may have to be detected."""
 
@@ -131,7 +134,7 @@ def _expression(wanted: pa.Field, column: str | None, types: Mapping[str, str], 
         return canonical_sql(_id_text(name, own_type), settings.ids, settings.missing_ids)
     if is_text:
         text = as_text(name, own_type)
-        return trimmed_sql(text) if wanted.name == "event_type" else text
+        return canonical_text_sql(text) if wanted.name in TEXTS else text
     return forms.number(wanted.name).sql(name, own_type, sql_type)
 
 

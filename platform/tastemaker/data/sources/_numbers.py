@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import duckdb
 
 from tastemaker.errors import SourceError
-from tastemaker.snapshot.canonical_ids import trimmed_sql
+from tastemaker.util.canonical_texts import trimmed_sql
 
 Decimal = Literal[".", ","]
 

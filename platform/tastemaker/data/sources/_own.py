@@ -15,8 +15,7 @@ from tastemaker.data.tables import ITEMS, OWN, USERS
 from tastemaker.errors import SourceError
 from tastemaker.problem.rules import SLICES
 from tastemaker.settings import SourceSettings
-
-_BLANKS = r"e' \t\r\n'"
+from tastemaker.util.canonical_texts import canonical_text_sql
 
 
 class Owned(NamedTuple):
@@ -117,5 +116,5 @@ def project_own(rows: duckdb.DuckDBPyRelation, own: Owned, mapping: Mapping[str,
 
 
 def _value(name: str, own_type: str) -> str:
-    text = f"nullif(trim({as_text(name, own_type)}, {_BLANKS}), '')"
+    text = f"nullif({canonical_text_sql(as_text(name, own_type))}, '')"
     return f"CASE WHEN NOT isnan({name}) THEN {text} END" if own_type in FRACTIONS else text

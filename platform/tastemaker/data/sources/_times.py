@@ -26,7 +26,7 @@ from tastemaker.data.sources._time_sql import (
     unknown_zone,
 )
 from tastemaker.errors import SourceError
-from tastemaker.snapshot.canonical_ids import trimmed_sql
+from tastemaker.util.canonical_texts import trimmed_sql
 
 Count = Literal["epoch", "compact", "excel"] | Unit
 """What a bare number counts; epoch: units since 1970, by its size."""

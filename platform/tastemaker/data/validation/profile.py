@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tastemaker.data.lake_files import quoted
 from tastemaker.data.validation.items_and_users import KEYS
-from tastemaker.snapshot.canonical_ids import BLANKS
+from tastemaker.util.canonical_texts import BLANKS
 
 MAX_USER_SHARE = 1 / 3
 """A user with this share of all events is probably a till, a test account or a crawler."""

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from tastemaker.api.schemas import FeedbackEvent, HTTPError, Receipt
 from tastemaker.event_log.records import Entry, FeedbackRecord
 from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull
+from tastemaker.util.canonical_texts import canonical_text
 
 DISK_RETRY_SECONDS = 10
 """When a caller may retry while the disk can't be written."""
@@ -54,7 +55,7 @@ def feedback_records(events: Sequence[FeedbackEvent], now: float) -> list[Feedba
         FeedbackRecord(
             event_id=event.event_id,
             item_id=event.item_id,
-            event_type=event.event_type,
+            event_type=canonical_text(event.event_type),
             value=event.value,
             occurred_at=now if event.occurred_at is None else event.occurred_at,
             received_at=now,

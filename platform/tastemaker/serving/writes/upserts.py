@@ -13,6 +13,7 @@ from tastemaker.event_log.spool import Spool
 from tastemaker.serving.writes import catalog_overrides
 from tastemaker.serving.writes.catalog_overrides import CatalogOverrides, OverridesError
 from tastemaker.serving.writes.feedback import DISK_RETRY_SECONDS, append_durably
+from tastemaker.util.canonical_texts import canonical_text
 
 Changes = Sequence[ItemRecord | UserRecord]
 
@@ -43,7 +44,8 @@ def item_records(items: Sequence[ItemUpsert], now: float) -> list[ItemRecord]:
         now: When they were received, seconds since 1970 UTC by the server's clock.
     """
     return [
-        ItemRecord(item.item_id, now, item.title, item.category, item.price, item.available) for item in items
+        ItemRecord(item.item_id, now, _text(item.title), _text(item.category), item.price, item.available)
+        for item in items
     ]
 
 
@@ -54,7 +56,12 @@ def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
         users: What callers sent, with ids in the form in which they are stored.
         now: When they were received, seconds since 1970 UTC by the server's clock.
     """
-    return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
+    return [UserRecord(user.user_id, now, _text(user.country), user.blocked_items) for user in users]
+
+
+def _text(given: str | None) -> str | None:
+    """Return a text in the form that sources' texts have, so that a blocked category matches it."""
+    return None if given is None else canonical_text(given)
 
 
 def _put(folder: Path, records: Changes, readers: Sequence[CatalogOverrides]) -> None:

@@ -25,7 +25,8 @@ from tastemaker.api.schemas import (
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.serving.runtime.stored_ids import IdCheck
-from tastemaker.snapshot.canonical_ids import BLANKS, MISSING_IDS
+from tastemaker.snapshot.canonical_ids import MISSING_IDS
+from tastemaker.util.canonical_texts import BLANKS
 
 EVENT = FeedbackEvent("e", "click", "tea", user_id="ann")
 EXPOSURE = ExposureReport("x", "search", 1, "b", "ann", user_id="ann")
