@@ -11,6 +11,7 @@ import multiprocessing.util
 import os
 import sys
 from collections.abc import Generator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests outside of tests/unit and models/."""
     _started.clear()
     for item in items:
-        if any(folder in item.path.parents for folder in FREE):
+        if _is_free(item.path):
             item.add_marker(pytest.mark.processes)
+
+
+@cache
+def _is_free(path: Path) -> bool:
+    """Return whether the tests of a file may start what they like; each file has many tests."""
+    return any(path.is_relative_to(folder) for folder in FREE)
 
 
 @pytest.hookimpl(wrapper=True)
