@@ -28,7 +28,7 @@ from serving_shop import N_USERS, fill_features, install_plugin, make_home, user
 from tastemaker.api.schemas import Request
 from tastemaker.plugins.arrays import Float32
 from tastemaker.serving.http.routes import SERVICE_ROUTES
-from tastemaker.serving.inference.batcher import PendingRequest
+from tastemaker.serving.inference.pending_request import PendingRequest
 from tastemaker.serving.inference.predictor import InferenceResult
 from tastemaker.serving.runtime import answer_log
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single

@@ -12,9 +12,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,25 +23,16 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import click
-import serving_rivals
 from loads import Flood, Paced, flood, paced, ratios
+from serving_servers import BARE, NOOP, Home, Server, redis, rival_commands, server, service_command
 from serving_shop import N_USERS, fill_features, install_plugin, make_home, user_id
 
 HERE = Path(__file__).parent
-BINARIES = Path(sys.executable).parent
 OURS, ANYWHERE = "tastemaker, 4,000 items", "the same, on any processor"
 LARGE, INDEXED = "tastemaker, 100,000 items, on any", "the same, with its index, on one"
-NOOP, BARE, BY_HAND = (
-    "bentoml, @bentoml.api no-op",
-    "Starlette + msgspec, no-op",
-    "FastAPI + Redis, 4,000 items",
-)
 TARGETS = {OURS: 5.0, LARGE: 2.0}
 """Times the throughput of the no-op."""
 MIN_OF_BARE = 0.4
-SPOOL_BYTES = 4 << 30
-"""Room for all answers of a run, for nothing ships them. Answers that find none cost less than those that are
-logged."""
 MAX_P99_MS, MAX_MB, MAX_WARM_US, MAX_COLD, MAX_ITEMS_MS = 10.0, 400, 50.0, 1.1, 0.5
 
 
@@ -58,23 +46,6 @@ class Effort(NamedTuple):
     floods: tuple[int, float]
     """Rounds, and seconds of each."""
     paced: tuple[int, float]
-
-
-class Server(NamedTuple):
-    """A server that runs."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-
-class Home(NamedTuple):
-    """A home folder to be served."""
-
-    name: str
-    n_items: int
-    indexed: bool = False
-    pin: bool = False
-    """Whether the worker keeps to one processor."""
 
 
 HOMES = {
@@ -115,16 +86,16 @@ def measure(folder: Path, effort: Effort) -> dict[str, Any]:
         "items": homes[weighed].n_items,
     }
     with ExitStack() as running:
-        url = running.enter_context(_redis(folder)) if shutil.which("redis-server") else None
-        commands = _rivals(folder, environment, url)
-        commands |= {name: _service(folder, environment, home) for name, home in homes.items()}
+        url = running.enter_context(redis(folder)) if shutil.which("redis-server") else None
+        commands = rival_commands(folder, environment, url)
+        commands |= {name: service_command(folder, environment, home) for name, home in homes.items()}
         servers = {name: running.enter_context(server(*command)) for name, command in commands.items()}
         floods = _floods(servers, folder, *effort.floods)
         figures["throughput"] = _throughput(floods)
         figures["latency"] = _latency(servers, figures["throughput"], folder, *effort.paced)
         figures["answers"] = {name: answers(servers[name].port) for name in homes}
         figures["one worker"] = memory(servers[weighed].process.pid)
-    with server(*_service(folder, environment, homes[weighed], workers=2)) as both:
+    with server(*service_command(folder, environment, homes[weighed], workers=2)) as both:
         flood(both.port, effort.floods[1], N_USERS, folder)
         figures["two workers"] = memory(both.process.pid)
     return figures
@@ -153,100 +124,6 @@ def _prepare(folder: Path, homes: Sequence[Home]) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
         **{f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")},
     }
-
-
-Command = tuple[Sequence[str], dict[str, str], Path]
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    """Start a Redis with all users' features, for `by_hand`, and yield its URL."""
-    port = _free_port()
-    process = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--save", "", "--appendonly", "yes", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait(port, process, path=None)
-        url = f"redis://127.0.0.1:{port}/0"
-        serving_rivals.fill(url, N_USERS)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
-
-
-def _rivals(folder: Path, environment: dict[str, str], redis: str | None) -> dict[str, Command]:
-    """Return the commands that start the other services."""
-    uvicorn = [str(BINARIES / "uvicorn"), "--no-access-log", "--log-level", "warning"]
-    noop = environment | {"BENTOML_HOME": str(folder / "bento-noop")}
-    rivals: dict[str, Command] = {
-        NOOP: ([str(BINARIES / "bentoml"), "serve", "noop_service:Noop"], noop, folder),
-        BARE: ([*uvicorn, "--factory", "serving_rivals:bare"], environment, folder),
-    }
-    if redis is None:
-        print(f"redis-server is not installed: without {BY_HAND!r}", file=sys.stderr)
-        return rivals
-    by_hand = environment | {"BENCHMARK_REDIS": redis}
-    return rivals | {BY_HAND: ([*uvicorn, "serving_by_hand:app"], by_hand, folder)}
-
-
-def _service(folder: Path, environment: dict[str, str], home: Home, workers: int = 1) -> Command:
-    more = {
-        "TASTEMAKER_HOME": str(folder / home.name),
-        "TASTEMAKER_SERVING__PIN_WORKERS": str(home.pin),
-        "TASTEMAKER_LOG__SPOOL_BYTES": str(SPOOL_BYTES),
-        "BENTOML_HOME": str(folder / f"bento-{home.name}-{workers}"),
-        "BENTOML_CONFIG_OPTIONS": f"services.factors.workers={workers}",
-    }
-    command = [str(BINARIES / "bentoml"), "serve", "tastemaker_factors.service:Factors"]
-    return command, environment | more, folder
-
-
-@contextmanager
-def server(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
-    """Start a server on a port of its own, and yield it once it answers."""
-    port = _free_port()
-    with (folder / f"server-{port}.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        _wait(port, process, path="/recommend")
-        yield Server(port, process)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait(port: int, process: subprocess.Popen[bytes], path: str | None) -> None:
-    """Wait until the server answers or, without a path, until it listens."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if path is None:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            body = json.dumps({"user_id": user_id(1), "k": 10}).encode()
-            headers = {"Content-Type": "application/json"}
-            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
-            if urllib.request.urlopen(request, timeout=5).status == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"no server on port {port}: {process.args!r}")
 
 
 def _floods(

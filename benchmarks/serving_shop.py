@@ -15,7 +15,8 @@ from tastemaker.plugins import Events, History, TrainingData
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.serving.build.precompute import precomputing
-from tastemaker.settings import RetrievalSettings, ServingSettings, Settings
+from tastemaker.serving_settings import RetrievalSettings, ServingSettings
+from tastemaker.settings import Settings
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.engine import open_engine

@@ -5,14 +5,13 @@ Nothing is read when this module is imported: `load_settings` reads, and functio
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,12 +26,13 @@ from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError, mistake
 from tastemaker.experiment_settings import ExperimentSettings
+from tastemaker.models_settings import ModelsSettings
 from tastemaker.orchestrator_settings import OrchestratorSettings
 from tastemaker.product_settings import ProductSettings
 from tastemaker.promotion_settings import PromotionSettings
+from tastemaker.serving_settings import RetrievalSettings, ServingSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
-from tastemaker.util.setting_types import Names
 from tastemaker.util.unknown_settings import meant_key, mistyped_variables
 from tastemaker.watch_settings import WatchSettings
 
@@ -146,48 +146,6 @@ class LogSettings(_Section):
     the limit."""
 
 
-class RetrievalSettings(_Section):
-    """Retrieval of candidates and reranking."""
-
-    index_items: Annotated[int, Field(ge=1)] = 50_000
-    """Number of items above which a catalogue gets an approximate index of its vectors; smaller catalogues
-    are scored exactly."""
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """λ of maximal marginal relevance: 0 keeps the model's order, 1 ranks by diversity only."""
-    new_items: bool = True
-    """Whether the last place of lists of 5 or more items is given to an item that the model does not know."""
-
-
-class ServingSettings(_Section):
-    """Prediction service."""
-
-    model_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
-    """Deadline of the model in seconds. A request that is not answered by then gets a precomputed list."""
-    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Largest number of requests that wait for the model. Further requests get a precomputed list at once."""
-    features_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 0.05
-    """Deadline of the online feature store in seconds. A request is then answered without the features."""
-    features_cache_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """Seconds for which a user's features are cached before they are read again; 0 disables the cache."""
-    features_cache_users: Annotated[int, Field(ge=0)] = 100_000
-    """Largest number of users whose features are cached, in each worker."""
-    precomputed_users: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
-    """Number of users, those with the latest events, whose list is precomputed for each version."""
-    precomputed_items: Annotated[int, Field(ge=1, le=1_000)] = 50
-    """Length of the precomputed lists."""
-    static_items: tuple[str, ...] = ()
-    """Item ids of the last fallback; if empty, the items that were popular when the model was loaded."""
-    max_connections: Annotated[int, Field(ge=10, le=100_000)] = 1_000
-    """Largest number of open connections of each worker, at most the system's limit of open files (ulimit -n)
-    less 200. When it is reached, a connection that has sent no complete request is closed."""
-    allowed_hosts: Names = ()
-    """Host names, without port, that requests may use while there is no API key, besides localhost and the
-    service's own address: those of a proxy or a container."""
-    pin_workers: bool = False
-    """Whether each worker is pinned to a processor, of its own while there are any. This is faster if the
-    processors are used by services only, and may be slower if other programs or containers use them, too."""
-
-
 class PrivacySettings(_Section):
     """Pseudonymization and retention."""
 
@@ -211,40 +169,6 @@ class LearningSettings(_Section):
     poll_seconds: Annotated[float, Field(gt=0, le=86_400)] = 5.0
     """Seconds between two polls of the log by a learner, and between two polls of the learner's checkpoints
     by a service."""
-
-
-def _config(given: Any) -> Any:
-    """Return the hyperparameters in JSON text; return other values unchanged."""
-    try:
-        return json.loads(given) if isinstance(given, str) else given
-    except json.JSONDecodeError:
-        return given
-
-
-class ModelsSettings(_Section):
-    """Choice of the models to train and compare, and their hyperparameters under each model's name."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[dict[str, Any], BeforeValidator(_config)]]
-
-    enabled: Names | None = None
-    """Names of the models to use; null: all installed ones. The problem's baseline is always used."""
-    disabled: Names = ()
-    """Names of models not to use."""
-
-    @property
-    def configs(self) -> dict[str, dict[str, Any]]:
-        """Hyperparameters that differ from the model's defaults, by the model's name."""
-        return self.__pydantic_extra__
-
-    def get(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters of one model that differ from the model's defaults.
-
-        Args:
-            name: The model's name.
-            default: What is returned if the settings have no section of the model.
-        """
-        return self.configs.get(name, default)
 
 
 class _TomlFile(TomlConfigSettingsSource):

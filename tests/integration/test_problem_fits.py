@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from support import small_shop
 from tastemaker.cli.main import cli
-from tastemaker.settings import ServingSettings, Settings, SourceSettings
+from tastemaker.serving_settings import ServingSettings
+from tastemaker.settings import Settings, SourceSettings
 from tastemaker_pipelines.run import Outcome, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries

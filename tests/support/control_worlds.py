@@ -24,7 +24,8 @@ from tastemaker.experiments.plan_file import write_plan
 from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.runtime.assembly import WorkerPlace
 from tastemaker.serving.runtime.serving_process import ServingProcess
-from tastemaker.settings import ServingSettings, Settings
+from tastemaker.serving_settings import ServingSettings
+from tastemaker.settings import Settings
 
 STATIC = ("item-0", "item-1")
 VERSIONS = {"champion": "v1", "challenger": "v2"}

@@ -10,7 +10,8 @@ from tastemaker.alerting.expressions import Compare, Gauge
 from tastemaker.alerting.rule import Cause, Rule, Runbook, Severity
 from tastemaker.alerting.series import Labels, metric
 from tastemaker.watch.incident import ConditionReading
-from tastemaker.watch.state_machine import Routing, StateMachine
+from tastemaker.watch.routing import Routing
+from tastemaker.watch.state_machine import StateMachine
 
 RUNBOOK = Runbook("Nothing.", "Look.", "Act.", "Prove.")
 ROUTING = Routing("test", {"page": ("pager",), "ticket": ("team",), "none": ()})

@@ -63,7 +63,7 @@ def add(name: str, unit: str, cool_down_days: float | None, as_json: bool) -> No
     """
     from typing import cast
 
-    from tastemaker.event_log.attribution import window_seconds
+    from tastemaker.event_log.log_join import window_seconds
     from tastemaker.experiments.plan import Unit
     from tastemaker.util.durations import DAY_SECONDS, in_words
     from tastemaker.workflows.workspace import Workspace

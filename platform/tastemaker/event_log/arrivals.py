@@ -103,7 +103,7 @@ def read_arrivals(connection: DuckDBPyConnection) -> list[Arrival]:
     """Return until when each type of rewarded event has arrived; a type that never came is left out.
 
     Args:
-        connection: Has the tables of `attribution.find_reward_events`.
+        connection: Has the tables of `log_join.find_reward_events`.
     """
     rows = connection.execute(_ORIGINS, {"lately": LATELY_SECONDS}).fetchall()
     return list(arrivals(EventOrigin(*row) for row in rows))

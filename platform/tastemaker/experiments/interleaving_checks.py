@@ -7,7 +7,7 @@ nothing about the variant that placed it.
 
 from __future__ import annotations
 
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 
 def interleaving_fault(retrieval: RetrievalSettings) -> str | None:

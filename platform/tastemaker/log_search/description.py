@@ -100,7 +100,8 @@ def _attributed(
 ) -> tuple[list[ItemOutcome], list[dict[str, Any]]]:
     """Attribute the user's feedback to the user's requests, from this one on."""
     from tastemaker.data.lake import Lake
-    from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS, attribute_rows
+    from tastemaker.event_log.attribution import attribute_rows
+    from tastemaker.event_log.log_join import CLOCK_SKEW_SECONDS
 
     requests = _requests_of(record, settings)
     ids = [one.request_id for one in requests]

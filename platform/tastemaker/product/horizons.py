@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.attribution import window_seconds
+from tastemaker.event_log.log_join import window_seconds
 from tastemaker.problem import ProblemSpec
 from tastemaker.product.shop_days import ONE_DAY, ShopDays
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tastemaker.data.lake import LOG_SCHEMAS, Lake
 from tastemaker.data.lake_files import literal, open_duckdb, quoted
 from tastemaker.data.tables import EVENTS, ITEMS
-from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS, join_log, window_seconds
+from tastemaker.event_log.log_join import CLOCK_SKEW_SECONDS, join_log, window_seconds
 from tastemaker.problem import ProblemSpec
 from tastemaker.product.catalogue_metrics import NEW_ITEM_DAYS
 from tastemaker.product.day_files import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from tastemaker.errors import TastemakerError
+from tastemaker.models_settings import ModelsSettings
 from tastemaker.plugins.discovery import installed_names
-from tastemaker.settings import ModelsSettings
 from tastemaker.util.spelling import did_you_mean
 
 

@@ -14,7 +14,7 @@ from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.supervised_thread import SupervisedThread
 from tastemaker.watch.incident import AlertState, Changes, Incident
 from tastemaker.watch.reported_incidents import notify_reported
-from tastemaker.watch.state_machine import Routing
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.store import LEASE_SECONDS, Interventions, LeaseLost, WatchStore
 
 RENEW_SECONDS = LEASE_SECONDS / 3

@@ -19,8 +19,8 @@ from tastemaker.notifications.notification import alert_key
 from tastemaker.storage.tables import alert_incidents
 from tastemaker.watch.incident import Changes, Incident
 from tastemaker.watch.reported_incidents import notify_reported
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.rows import read_incident
-from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
 from tastemaker.watch_settings import WatchSettings
 

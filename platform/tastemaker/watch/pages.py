@@ -26,8 +26,8 @@ from tastemaker.util.request_origin import LOOPBACK, host_name, is_for, is_from_
 from tastemaker.watch import page_bodies, records
 from tastemaker.watch.alertmanager import apply_webhook
 from tastemaker.watch.interventions import acknowledge, matchers_of, silence
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.signed_links import ACTIONS
-from tastemaker.watch.state_machine import Routing
 
 if TYPE_CHECKING:
     from tastemaker.watch.watcher import Watcher

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
 
 from tastemaker.storage.tables import alert_incidents, alert_silences
 from tastemaker.watch.incident import Incident, Message
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.rows import database_now, enqueue, read_incident, read_silence
-from tastemaker.watch.state_machine import Routing
 
 
 def notify_reported(engine: Engine, routing: Routing) -> int:

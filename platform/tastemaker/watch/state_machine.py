@@ -18,13 +18,13 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tastemaker.alerting.rule import Rule
 from tastemaker.alerting.series import Labels
 from tastemaker.notifications.notification import Event, alert_key
 from tastemaker.watch.incident import AlertState, Changes, ConditionReading, Incident, Message, Note, Silence
-from tastemaker.watch_settings import EscalationStep, WatchSettings
+from tastemaker.watch.routing import HOUR, SEVERITIES, Routing
 
 GRACE_SECONDS = 600.0
 """How long an alert must fire after what kept it back has ended, to become an incident of its own."""
@@ -34,33 +34,8 @@ NO_DATA_SECONDS = 86_400.0
 """How long an alert stays as it is without data."""
 FLAPPING_SECONDS = 900.0
 """How long a flapping alert must be quiet to resolve."""
-HOUR = 3_600.0
 MOST_ALERTS = 200
 """The most alerts of one rule; labels beyond them are left out."""
-SEVERITIES = {"none": 0, "ticket": 1, "page": 2}
-
-
-@dataclass(frozen=True)
-class Routing:
-    """Who is notified of what, and how often."""
-
-    environment: str
-    channels: Mapping[str, tuple[str, ...]]
-    """Severity -> names of channels."""
-    escalation: tuple[EscalationStep, ...] = ()
-    remind_seconds: float | None = None
-    flapping_per_hour: int = 6
-
-    @classmethod
-    def of(cls, settings: WatchSettings) -> Routing:
-        """Return what the settings say."""
-        return cls(
-            settings.environment,
-            {severity: settings.channels_of(severity) for severity in SEVERITIES},
-            settings.escalation,
-            None if settings.remind_hours is None else settings.remind_hours * HOUR,
-            settings.flapping_per_hour,
-        )
 
 
 class StateMachine:

@@ -21,7 +21,6 @@ from tastemaker.util.beat_file import BEAT_SECONDS, write_beat
 from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.poller import Poller
 from tastemaker.watch import outbox, records
-from tastemaker.watch.archive import WRITE_SECONDS, Archive
 from tastemaker.watch.circumstances import BY_REASON, SERVED, CircumstancesReader, FindExamples
 from tastemaker.watch.clock import AscendingClock
 from tastemaker.watch.database_thread import DatabaseThread
@@ -34,10 +33,12 @@ from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
 from tastemaker.watch.reads import kept_series
 from tastemaker.watch.retention import delete_old
+from tastemaker.watch.routing import Routing
+from tastemaker.watch.sample_history import SampleHistory
 from tastemaker.watch.samples import AllSamples, PageError, ScrapeTarget, TargetSamples
 from tastemaker.watch.scrape import ScrapeError, Scraper, instance_of
 from tastemaker.watch.signed_links import SignedLinks
-from tastemaker.watch.state_machine import Routing, StateMachine
+from tastemaker.watch.state_machine import StateMachine
 from tastemaker.watch.store import WatchStore
 from tastemaker.watch.watch_metrics import WatchMetrics
 
@@ -48,8 +49,6 @@ FACTS_STALE_SECONDS = 300.0
 """How old facts may be to be shown and evaluated."""
 GONE_SECONDS = 86_400.0
 """How long a service that was found by itself stays a target after it ended."""
-FAR_SECONDS = 60.0
-"""How often samples of days ago are replaced by those that are as old now."""
 DELETE_SECONDS = 3_600.0
 """How often incidents that are over for long are deleted."""
 OWN_ADDRESS = "watch"
@@ -106,25 +105,20 @@ class Watcher:
         self.metrics = WatchMetrics(channels)
         kept = kept_series(rules, SERVED, *BY_REASON.values())
         self.samples = AllSamples(kept)
-        self._far_ages = sorted({ages for one in kept.values() for ages in one.far})
-        self._archive = Archive(
-            engine, keep_seconds=max((one.stored_seconds for one in kept.values()), default=0)
-        )
-        self._memory_seconds = max((one.memory_seconds for one in kept.values()), default=0.0)
-        self._restored: set[str] = set()
         self._evaluation = RuleEvaluation(rules, self.interval)
         self._routing = Routing.of(watch)
         self._clock, self._scraper = clock or AscendingClock(), scraper or Scraper()
         self._machine: StateMachine | None = None
         self._lock = threading.Lock()
         """Of the samples and of the state machine."""
+        self._history = SampleHistory(engine, self.samples, kept, self._lock)
         self._oldest: dict[str, float] = {}
         self._evaluated_at: float | None = None
         self._found: dict[str, float] = {}
         self._facts_page = ""
         self._facts_at = self._facts_tried_at = float("-inf")
         self._target_logs: dict[str, FailureLog] = {}
-        self._archived_at = self._far_at = self._deleted_at = float("-inf")
+        self._deleted_at = float("-inf")
         name = f"{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
         self._store = WatchStore(engine, name[-100:])
         self.deliveries = Deliveries(
@@ -220,9 +214,7 @@ class Watcher:
                 self._append(address, self.samples.of(address, target), page, now)
             own = self.samples.of(OWN_ADDRESS, ScrapeTarget(OWN_JOB, self._own_instance()))
             self._append(OWN_ADDRESS, own, self.page(), now)
-            if now - self._far_at >= FAR_SECONDS:
-                self._far_at = now
-                self._set_far(now)
+            self._history.set_far_if_due(now)
         self.metrics.series_dropped.set(sum(one.too_many for one in self.samples.targets().values()))
 
     def targets(self, now: float) -> list[str]:
@@ -327,7 +319,7 @@ class Watcher:
         if stored is None:
             stored = samples.append("", now, is_up=False)
         if stored:
-            self._archive.add(address, stored)
+            self._history.add(address, stored)
 
     def _evaluate(self, machine: StateMachine, now: float) -> None:
         people = self.database.interventions
@@ -371,17 +363,8 @@ class Watcher:
         if self._facts_only:
             return
         try:
-            with self._lock:
-                targets = dict(self.samples.targets())
-            for address, samples in targets.items():
-                if address not in self._restored:
-                    self._restore(address, samples, now)
-            self._archive.read_far(targets, self._far_ages, now)
-            if now - self._archived_at >= WRITE_SECONDS:
-                self._archived_at = now
-                if self.database.is_leader:
-                    self._archive.write(now)
-                    self._delete_old(now)
+            if self._history.exchange(now, writes=self.database.is_leader):
+                self._delete_old(now)
         except (SQLAlchemyError, OSError, TastemakerError) as error:
             logger.debug("samples can't be stored: %s", error)  # the database's own thread says so
 
@@ -389,22 +372,3 @@ class Watcher:
         if now - self._deleted_at >= DELETE_SECONDS:
             delete_old(self.engine, self.settings.watch.keep_days)
             self._deleted_at = now
-
-    def _restore(self, address: str, samples: TargetSamples, now: float) -> None:
-        found = list(self._archive.load(address, now - self._memory_seconds))
-        together: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float | None]]] = {}
-        for series, values in found:
-            together.setdefault(series, []).extend(values)
-        with self._lock:
-            for (name, labels), values in together.items():
-                if (one := samples.stored_series(name, labels)) is not None:
-                    one.restore([sample for sample in values if sample[0] >= now - one.kept.memory_seconds])
-        self._restored.add(address)
-
-    def _set_far(self, now: float) -> None:
-        if not self._far_ages:
-            return
-        for address, samples in self.samples.targets().items():
-            for (name, labels), values in self._archive.far(address, self._far_ages, now).items():
-                if (one := samples.stored_series(name, labels)) is not None and one.kept.far:
-                    one.set_far(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tastemaker.errors import TastemakerError
-from tastemaker.event_log.attribution import window_seconds
+from tastemaker.event_log.log_join import window_seconds
 from tastemaker.experiments.design import BANDIT_STEPS, Design, VariantDesign
 from tastemaker.experiments.design_checks import FEWEST_UNITS
 from tastemaker.experiments.lifecycle.services import recipe_of

@@ -10,7 +10,7 @@ import pytest
 from support.control_worlds import ControlWorld, routed_plan, within
 from support.scripted_service import Received, ScriptedService
 from tastemaker.event_log.records import Record
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 LISTS = {"champion": "abcdef", "challenger": "dbfaec"}
 """Vector D13: P(a) and P(d) are 1/2 at places 0 and 1, P(b) 1 at place 2, P(c) and P(f) 1/2 at place 3."""

@@ -17,7 +17,8 @@ from support import served_homes
 from tastemaker.data.unknown_ids import nearest, unknown_ids
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.runtime.version_loader import VersionLoader
-from tastemaker.settings import ServingSettings, Settings
+from tastemaker.serving_settings import ServingSettings
+from tastemaker.settings import Settings
 from tastemaker.snapshot.ids import IdIndex
 
 WORDS = st.text(st.sampled_from("abcü01-"), min_size=1, max_size=8)

@@ -24,7 +24,8 @@ from tastemaker.evaluation import backtest, results
 from tastemaker.evaluation.evaluator import evaluate, user_keys
 from tastemaker.evaluation.item_statistics import ItemStatistics
 from tastemaker.evaluation.leaderboard import formatting
-from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.leaderboard.breaches import Breach
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists
 from tastemaker.evaluation.results import UserResults
 from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost

@@ -19,7 +19,7 @@ from tastemaker.experiments.design_checks import DesignFault, Known, check_desig
 from tastemaker.experiments.design_file import design_text, read_design_file
 from tastemaker.experiments.interleaving_checks import interleaving_fault
 from tastemaker.experiments.plan import TargetingRule, in_proportion
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 GONE = DesignFault("version v9 is gone", "name another")
 KNOWN = Known(

@@ -20,8 +20,8 @@ from tastemaker.watch.failed_runs import FailedRun, close_failed_runs, report_fa
 from tastemaker.watch.interventions import end_silence, silence
 from tastemaker.watch.message import compose
 from tastemaker.watch.reported_incidents import notify_reported
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.signed_links import SignedLinks
-from tastemaker.watch.state_machine import Routing
 from tastemaker.watch_settings import WatchSettings
 
 NOW = datetime.now(UTC)

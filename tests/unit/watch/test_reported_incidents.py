@@ -22,8 +22,8 @@ from tastemaker.watch.failed_runs import FailedRun, close_failed_runs, report_fa
 from tastemaker.watch.incident import Changes
 from tastemaker.watch.interventions import acknowledge, end_silence, matchers_of, silence
 from tastemaker.watch.reported_incidents import notify_reported
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.rows import database_now
-from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
 from tastemaker.watch_settings import WatchSettings
 

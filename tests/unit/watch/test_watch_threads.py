@@ -26,9 +26,9 @@ from tastemaker.watch.delivery import Deliveries, occurred_at
 from tastemaker.watch.heartbeat import Heartbeat
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
+from tastemaker.watch.routing import Routing
 from tastemaker.watch.rows import utc_datetime
 from tastemaker.watch.signed_links import SignedLinks
-from tastemaker.watch.state_machine import Routing
 from tastemaker.watch.store import WatchStore
 
 LINKS = SignedLinks("http://watch", b"k" * 32)

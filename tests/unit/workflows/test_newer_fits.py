@@ -16,7 +16,8 @@ from support.registered_versions import Toy
 from support.rollout_homes import BASE, BEST, BETTER, PERSON, RNG, RolloutHome
 from tastemaker.errors import RegistryError
 from tastemaker.evaluation.failures import Failure
-from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.leaderboard.breaches import Breach
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.rollouts import store

@@ -10,9 +10,9 @@ import pytest
 
 from support import registered_versions
 from tastemaker.errors import ArtifactError, RegistryError
+from tastemaker.models_settings import ModelsSettings
 from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, champion
-from tastemaker.settings import ModelsSettings
 from tastemaker.storage.engine import open_engine
 from tastemaker.trainings.enabled_models import takes_part
 from tastemaker.workflows.promotion_gate import PromotionGate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import isnan
 
-from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.leaderboard.breaches import Breach
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.leaderboard.pairwise import Ranks
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.seeds import SeedSpread, standard_error

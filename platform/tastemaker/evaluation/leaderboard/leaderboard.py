@@ -8,12 +8,12 @@ share ranks. Rendering is in `html`, `png` and `terminal`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine
@@ -21,12 +21,13 @@ from sqlalchemy import Engine
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import failures, results, seeds
 from tastemaker.evaluation.failures import Failure
+from tastemaker.evaluation.leaderboard.breaches import Breach, overall_breaches, slice_breaches
 from tastemaker.evaluation.leaderboard.pairwise import Pairs, Ranks
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.promotion_candidates import are_candidates, are_others
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.evaluation.seeds import SeedSpread
-from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
+from tastemaker.evaluation.slices import Slice, compare_slices
 from tastemaker.evaluation.verdicts import Standing, Verdict
 from tastemaker.problem import ProblemSpec
 from tastemaker.stats.bootstrap import LEVEL, Difference, Interval
@@ -35,18 +36,6 @@ from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class Breach(NamedTuple):
-    """Guardrail that a model breaches."""
-
-    metric: str
-    value: float
-    """The model's figure; in a slice, its difference from the baseline in the metric's unit."""
-    limit: float
-    side: Literal["at least", "at most"]
-    slice: str | None = None
-    """The slice of the guardrail, such as users=new; None: overall."""
 
 
 @dataclass(frozen=True)
@@ -337,7 +326,7 @@ def _row(
         p_best=None if at == best else float(pairs.p[at, best]),
         verdict=_verdict(pairs, at, reference),
         better_than=tuple(models[other] for other in np.flatnonzero(pairs.better[at])),
-        breaches=(*_breaches(backtest, problem), *_losses(at, guarded, problem)),
+        breaches=(*overall_breaches(backtest, problem), *slice_breaches(at, guarded, problem)),
     )
 
 
@@ -355,25 +344,6 @@ def _verdict(pairs: Pairs, at: int, reference: int | None) -> Verdict:
     if pairs.better[at, reference]:
         return "better"
     return "worse" if pairs.better[reference, at] else "tied"
-
-
-def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
-    """Return the breached guardrails; a figure that is not a number breaches every guardrail."""
-    found = []
-    for guardrail in problem.guardrails:
-        value = backtest.metrics[guardrail.metric].value
-        if guardrail.at_least is not None and not value >= guardrail.at_least:
-            found.append(Breach(guardrail.metric, value, guardrail.at_least, "at least"))
-        if guardrail.at_most is not None and not value <= guardrail.at_most:
-            found.append(Breach(guardrail.metric, value, guardrail.at_most, "at most"))
-    return tuple(found)
-
-
-def _losses(at: int, slices: tuple[Slice, ...], problem: ProblemSpec) -> Iterator[Breach]:
-    for one in slices:
-        limit, row = limit_of(one, problem.slices.max_loss), one.rows[at]
-        if limit is not None and row.difference is not None and lost(row, limit):
-            yield Breach(problem.metric, row.difference.difference, -limit, "at least", one.name)
 
 
 def _slice_dict(one: Slice) -> dict[str, Any]:

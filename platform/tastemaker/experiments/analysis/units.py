@@ -26,8 +26,8 @@ from tastemaker.data.lake_files import quoted
 from tastemaker.data.tables import OWN, USERS
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.arrivals import Arrival, read_arrivals
-from tastemaker.event_log.attribution import CLOCK_SKEW_SECONDS, credit_events, find_reward_events
 from tastemaker.event_log.exposures import exposures
+from tastemaker.event_log.log_join import CLOCK_SKEW_SECONDS, credit_events, find_reward_events
 from tastemaker.event_log.records import IMPRESSION
 from tastemaker.experiments.analysis import unit_sql
 from tastemaker.experiments.analysis.unit_table import (

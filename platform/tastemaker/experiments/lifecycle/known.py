@@ -18,7 +18,7 @@ from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import verify_version
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 
 def read_known(

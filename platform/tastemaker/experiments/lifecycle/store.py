@@ -37,7 +37,7 @@ from tastemaker.experiments.lifecycle.states import (
 from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 logger = logging.getLogger("tastemaker.experiments")
 

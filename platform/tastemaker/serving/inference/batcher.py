@@ -30,6 +30,7 @@ from tastemaker.serving.inference.fallback_reasons import (
     MODEL_TIMEOUT,
     NO_MODEL,
 )
+from tastemaker.serving.inference.pending_request import PendingRequest
 from tastemaker.serving.inference.predictor import (
     InferenceRequest,
     InferenceResult,
@@ -67,24 +68,6 @@ class Limits(NamedTuple):
     """The model's deadline, from the request's arrival."""
     waiting: int = 1_000
     """Requests that may wait for the model."""
-
-
-class PendingRequest:
-    """A request that waits for its answer."""
-
-    __slots__ = ("ask", "future", "since", "taken")
-
-    def __init__(self, ask: InferenceRequest, future: asyncio.Future[InferenceResult], since: float) -> None:
-        """Hold a request until its answer is there.
-
-        Args:
-            ask: What is answered.
-            future: Gets the answer; of the event loop that the request came in.
-            since: When the request arrived, `time.monotonic`; its deadline is counted from then.
-        """
-        self.ask, self.future, self.since = ask, future, since
-        self.taken = False
-        """Whether the model's thread took it."""
 
 
 OnComplete = Callable[[Sequence[tuple[PendingRequest, InferenceResult]], float], None]

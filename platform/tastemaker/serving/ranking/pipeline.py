@@ -33,7 +33,7 @@ from tastemaker.serving.ranking.similar_items import Alike, by_content, similar
 from tastemaker.serving.ranking.sound_rows import sound_rows
 from tastemaker.serving.ranking.stages import FillGap, RankedBatch, RankedList, Stages, isolate_failures
 from tastemaker.serving.writes.catalog_overrides import CatalogOverrides, NewItem
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 from tastemaker.util.failure_log import FailureLog
 
 if TYPE_CHECKING:

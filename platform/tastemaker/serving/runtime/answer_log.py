@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from tastemaker.event_log.records import Kind, Record, ShadowRecord, Stage
 from tastemaker.event_log.spool import Spool
-from tastemaker.serving.inference.batcher import PendingRequest
 from tastemaker.serving.inference.fallback_reasons import Source
+from tastemaker.serving.inference.pending_request import PendingRequest
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.engine_metrics import EngineMetrics
 

@@ -35,7 +35,8 @@ from tastemaker.serving.inference.fallback_reasons import MODEL_ERROR
 from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.runtime import golden_requests
-from tastemaker.settings import ServingSettings, Settings
+from tastemaker.serving_settings import ServingSettings
+from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
 N_USERS, N_ITEMS = served_homes.N_USERS, served_homes.N_ITEMS

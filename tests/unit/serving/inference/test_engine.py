@@ -28,7 +28,7 @@ from tastemaker.plugins import (
     select,
 )
 from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.inference.batcher import MAX_HUNG, Batcher, Limits, PendingRequest
+from tastemaker.serving.inference.batcher import MAX_HUNG, Batcher, Limits
 from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
 from tastemaker.serving.inference.fallback_reasons import (
     MODEL_ERROR,
@@ -39,6 +39,7 @@ from tastemaker.serving.inference.fallback_reasons import (
     MODEL_TIMEOUT,
     NO_MODEL,
 )
+from tastemaker.serving.inference.pending_request import PendingRequest
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult, Predictor
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot

@@ -44,7 +44,8 @@ from tastemaker.serving.ranking.ann_index import (
     build,
     open_retriever,
 )
-from tastemaker.settings import RetrievalSettings, Settings
+from tastemaker.serving_settings import RetrievalSettings
+from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
 N_ITEMS, SIZE, N_USERS, K = 3_000, 16, 50, 10

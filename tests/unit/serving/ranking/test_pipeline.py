@@ -24,7 +24,7 @@ from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking.pipeline import Pipeline
 from tastemaker.serving.runtime.worker import Worker
-from tastemaker.settings import RetrievalSettings
+from tastemaker.serving_settings import RetrievalSettings
 
 ALL = {f"item-{n:02d}" for n in range(served_homes.N_ITEMS)}
 Open = Callable[..., Predictor]

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tastemaker.api.schemas import Answer, Request
 from tastemaker.event_log.records import Item, Kind
 from tastemaker.event_log.spool import Spool
-from tastemaker.serving.inference.batcher import PendingRequest
+from tastemaker.serving.inference.pending_request import PendingRequest
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.answer_log import log_answers
 from tastemaker.serving.runtime.metrics import Metrics
