@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from support.evaluation_worlds import Scripted, ScriptedConfig, small_split
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, USERS
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.dataset.slices import Labels, head_items, in_ranges, user_slices
 from tastemaker.dataset.split import Split
 from tastemaker.errors import SourceError
 from tastemaker.evaluation import backtest, results
@@ -27,85 +24,14 @@ from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.breaches import Breach
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists
-from tastemaker.evaluation.results import UserResults
-from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost
+from tastemaker.evaluation.slices import compare_slices
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec, Slices
-from tastemaker.stats.bootstrap import intervals, paired_difference
+from tastemaker.stats.bootstrap import intervals
 from tastemaker.storage.engine import open_engine
 from tastemaker.workflows.promote import choose
 
 DAY = 86_400
-
-
-def test_head_by_hand() -> None:
-    counts = np.array([1, 5, 0, 3, 1])
-    assert head_items(counts, 0.5).tolist() == [False, True, False, False, False]
-    assert head_items(counts, 0.51).tolist() == [False, True, False, True, False]
-    assert head_items(counts, 0.85).tolist() == [True, True, False, True, False]  # of equals, the first
-    assert not head_items(np.zeros(3, np.int64), 0.5).any()
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.floats(0.01, 0.99))
-def test_the_head_is_the_smallest_that_reaches_its_share(counts: list[int], share: float) -> None:
-    had = np.array(counts)
-    head = head_items(had, share)
-    if had.any():
-        assert had[head].sum() >= share * had.sum() * (1 - 1e-12)
-        assert had[head].sum() - had[head].min() < share * had.sum()
-        assert had[head].min() >= had[~head].max(initial=0)
-
-
-def test_users_by_events_and_by_column() -> None:
-    labels = {"country": Labels(("AT", "IT"), np.array([1, -1, 0], np.int32))}
-    found = user_slices(np.array([0, 5, 4]), 5, labels, np.array([0, 1, 2], np.int32))
-    assert {name: values.tolist() for name, values in found.items()} == {
-        "users": ["new", "old", "new"],
-        "country": ["IT", "unknown", "AT"],
-    }
-
-
-def labels_of(values: list[str]) -> list[str]:
-    found: list[str] = in_ranges(np.array(values)).tolist()
-    return found
-
-
-def test_many_numbers_and_dates_become_four_ranges_of_as_many_users_each() -> None:
-    ages = labels_of([*map(str, range(1, 101)), "unknown"])
-    assert ages[0::25] == ["1 to 25", "26 to 50", "51 to 75", "76 to 100", "unknown"]
-    assert [ages.count(one) for one in ages[0:100:25]] == [25] * 4
-    days = labels_of([f"2024-01-{day:02d} {10 + hour}:00:00+00" for day in range(1, 17) for hour in range(9)])
-    assert dict.fromkeys(days) == dict.fromkeys(
-        f"2024-01-{first:02d} to 2024-01-{first + 3:02d}" for first in (1, 5, 9, 13)
-    )
-    spent = labels_of([f"{n / 7:.15f}" for n in range(1, 1_001)])
-    assert (spent[0], spent[-1]) == ("0.142857 to 35.7143", "107.286 to 142.857")
-    mostly = labels_of(["0"] * 80 + [str(n) for n in range(1, 16)] + ["-2.5", "1e3"])
-    assert (mostly[0], mostly[-1], mostly.count("0")) == ("0", "1 to 1e3", 80), "a value is never parted"
-
-
-def test_few_numbers_codes_and_words_stay_as_they_are() -> None:
-    words = [f"word {n}" for n in range(40)]
-    codes = [f"{n:05d}" for n in range(40)]
-    few = [str(n) for n in range(12)] * 3
-    for values in (
-        words,
-        codes,
-        few,
-        [*few, "n/a"] * 3,
-        ["unknown"] * 3,
-        [f"{n}" for n in range(20)] + ["x"],
-    ):
-        assert labels_of(values) == values
-    assert labels_of(["2024-01-05T10:00:00Z", "unknown"]) == ["2024-01-05", "unknown"]
-
-
-@given(st.lists(st.integers(-9_999, 9_999).map(lambda n: n / 4), min_size=1, max_size=60))
-def test_ranges_part_the_values_in_their_order(values: list[float]) -> None:
-    in_order = labels_of([repr(one) for one in sorted(values)])
-    runs = 1 + sum(one != before for one, before in zip(in_order[1:], in_order, strict=False))
-    assert runs == len(set(in_order))
-    assert runs == len(set(values)) if len(set(values)) <= LARGEST else runs <= 4
 
 
 OWN_COLUMNS: list[list[tuple[str, str | None]] | None] = [
@@ -250,58 +176,6 @@ def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
     parts = measured.by_items
     both = np.nan_to_num(parts["head"]["reward"]) + np.nan_to_num(parts["tail"]["reward"])
     np.testing.assert_allclose(both, measured.values["reward"], atol=1e-9)  # a sum over the items
-
-
-def users_of(values: list[list[float]], labels: list[str]) -> list[UserResults]:
-    keys = np.arange(len(labels), dtype=np.uint64)
-    return [
-        UserResults(5, keys, {"ndcg": np.array(one)}, {"country": np.array(labels)}, {}) for one in values
-    ]
-
-
-def test_a_slice_is_its_users_alone() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random(90), rng.random(90)
-    labels = ["AT"] * 50 + ["IT"] * 40
-    slices = compare_slices(users_of([first.tolist(), second.tolist()], labels), ["m", "p"], "p", "ndcg")
-    assert [(one.name, one.users) for one in slices] == [("country=AT", 50), ("country=IT", 40)]
-    (expected,) = intervals(first[50:, None])
-    row = slices[1].rows[0]
-    np.testing.assert_allclose(row.figure, expected)
-    assert row.difference is not None
-    np.testing.assert_allclose(row.difference, paired_difference(first[50:], second[50:], resamples=1000))
-    assert [found.verdict for found in slices[1].rows] == ["tied", "baseline"]
-
-
-def test_one_value_is_not_a_slice_and_small_ones_go_together() -> None:
-    one = users_of([[0.1, 0.2], [0.2, 0.3]], ["AT", "AT"])
-    assert compare_slices(one, ["m", "p"], "p", "ndcg") == ()
-    labels = [f"c{n:02}" for n in range(20) for _ in range(21 - n)]
-    many = users_of([[0.1] * len(labels)] * 2, labels)
-    names = [found.value for found in compare_slices(many, ["m", "p"], "p", "ndcg", {"country=c19": 0.1})]
-    assert names == [*(f"c{n:02}" for n in range(LARGEST)), "c19", OTHER]
-    assert sum(found.users for found in compare_slices(many, ["m", "p"], "p", "ndcg")) == len(labels)
-    others = users_of([[0.1] * len(labels)] * 2, [OTHER if one == "c00" else one for one in labels])
-    found = compare_slices(others, ["m", "p"], "p", "ndcg")
-    assert [one.value for one in found] == [*(f"c{n:02}" for n in range(1, LARGEST)), OTHER]
-    assert found[-1].users == sum(one == "c00" or one >= f"c{LARGEST:02}" for one in labels)
-
-
-@pytest.mark.slow
-def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases() -> None:
-    """100 cases of 4 slices and 3 rivals: the share's standard error is 2.2 %."""
-    rng = np.random.default_rng(1)
-    labels = np.repeat([f"c{n}" for n in range(4)], 11).tolist()
-    false = 0
-    for _case in range(100):
-        values = (rng.exponential(1, 44) + rng.exponential(1, (4, 44))).tolist()
-        slices = compare_slices(users_of(values, labels), ["a", "b", "c", "p"], "p", "ndcg")
-        false += any(row.verdict in ("better", "worse") for one in slices for row in one.rows)
-    assert false / 100 <= 0.05 + 2 * 0.022
-
-
-def test_coverage_has_no_slices() -> None:
-    assert compare_slices(users_of([[0.1, 0.2]], ["AT", "IT"]), ["p"], "p", "coverage") == ()
 
 
 def win_but_lose_the_new(home: Path, spec: ProblemSpec) -> Leaderboard:
@@ -456,36 +330,3 @@ def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:
     assert set(users.by_items) == {"head", "tail"}
     assert set(users.by_items["head"]) == {"ndcg", "recall", "map", "mrr", "hit_rate", "reward"}
     assert set(users.values) == set(METRICS)
-
-
-@pytest.mark.parametrize(
-    "in_their_order",
-    [
-        ["9 to 10", "10 to 20", "20 to 100", "unknown", OTHER],
-        ["[1.5,9)", "[9,10)", "[10,20)", "unknown"],
-        ["<18", "18-24", "25-34", "65+", "unknown"],
-        ["-10 to -3", "-2 to 3", "9", "10 to 12"],
-        ["2023-12-01", "2024-01-10 to 2024-02-01", "2024-02-02"],
-        ["0", "2", "11"],
-    ],
-)
-def test_ranges_stand_in_the_order_of_their_values_whatever_their_sizes(in_their_order: list[str]) -> None:
-    kept = [label for label in in_their_order if label != OTHER]
-    sizes = np.random.default_rng(0).permutation(np.arange(2, 2 + len(kept)))
-    labels = [label for label, size in zip(kept, sizes, strict=True) for _ in range(size)]
-    slices = compare_slices(users_of([[0.1] * len(labels)] * 2, labels), ["m", "p"], "p", "ndcg")
-    assert [one.value for one in slices] == kept
-    assert [one.users for one in slices] == sizes.tolist()
-
-
-def test_words_stand_by_their_users() -> None:
-    labels = ["B"] * 3 + ["A"] * 2 + ["10 to 20"] * 4
-    slices = compare_slices(users_of([[0.1] * 9] * 2, labels), ["m", "p"], "p", "ndcg")
-    assert [one.value for one in slices] == ["10 to 20", "B", "A"]
-
-
-def test_a_loss_beyond_the_limit_is_not_excused_by_too_few_users_for_an_interval() -> None:
-    values = [[0.1, 0.1, 0.1, 0.9], [0.9, 0.9, 0.9, 0.9]]
-    slices = compare_slices(users_of(values, ["AT", "AT", "AT", "IT"]), ["m", "p"], "p", "ndcg")
-    lost_in = {one.value: lost(one.rows[0], 0.5) for one in slices}
-    assert lost_in == {"AT": True, "IT": False}

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from support import served_homes
 from support.request_logs import fill, request
@@ -26,16 +24,13 @@ from tastemaker.api.schemas import Answer, FeedbackEvent, ItemUpsert, Request, S
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import recent as kept
 from tastemaker.event_log.drain import drain
-from tastemaker.event_log.recent import RecentEvent
 from tastemaker.event_log.records import FeedbackRecord
 from tastemaker.event_log.spool import Spool
-from tastemaker.plugins.arrays import Events, History
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking import recent_feedback
 from tastemaker.serving.ranking.pipeline import Pipeline
-from tastemaker.serving.ranking.recent_feedback import Index, RecentFeedback
-from tastemaker.snapshot.snapshot import extended
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 
 NOW = 1_800_000_000.0
 WHO = "user-01"
@@ -44,12 +39,6 @@ EVENTS = {
     "dislike": {"weight": -2.0},
     "refund": {"weight": -1.0, "by_value": True},
 }
-
-
-def event(number: int, user_id: str = WHO, item_id: str = "item-00", **more: Any) -> RecentEvent:
-    return RecentEvent(
-        f"e{number}", item_id, more.pop("event_type", "purchase"), 1.0, NOW, NOW, user_id, **more
-    )
 
 
 def test_looking_for_new_feedback_takes_no_longer_the_more_requests_wait_for_a_drain(tmp_path: Path) -> None:
@@ -91,74 +80,6 @@ def test_looking_for_new_feedback_takes_no_longer_the_more_was_drained_since_the
         steps[n] = len(taken)
     reader.close()
     assert steps[2_000] == steps[10] > 0
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 3)), max_size=60),
-    st.integers(1, 7),
-)
-def test_the_index_holds_what_a_list_would_and_each_event_once(
-    done: list[tuple[int, int, int]], tail: int
-) -> None:
-    """An independent look-up by loops; events come twice, and are sorted in every few."""
-    index, events = Index(), [event(n, f"u{user}", f"i{item}") for n, user, item in done]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recent_feedback, "TAIL", tail)
-        for one in events:
-            index.add([one])
-    asked = ["u3", "unknown", "u0"]
-    expected = {
-        (row, each, hash(item))
-        for row, user in enumerate(asked)
-        for each, item in {
-            one.event_id: one.item_id for one in reversed(events) if one.user_id == user
-        }.items()
-    }
-    found = index.of(asked)
-    assert (found is None) == (not expected)
-    if found is not None:
-        pairs = sorted((row, item) for row, _, item in expected)
-        assert sorted(zip(found.rows.tolist(), found.items.tolist(), strict=True)) == pairs
-
-
-def test_the_index_is_bounded_and_the_oldest_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent_feedback, "TAIL", 16)
-    index = Index(most=100)
-    for n in range(1_000):
-        timestamp = NOW + n
-        index.add([RecentEvent(f"e{n}", f"i{n}", "purchase", 1.0, timestamp, timestamp, f"u{n}")])
-        assert len(index) <= 125 + 16
-    assert index.of(["u999"]) is not None
-    assert index.of(["u0"]) is None
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(-2, 2), st.integers(0, 9)), max_size=20
-    ),
-    st.integers(0, 20),
-)
-def test_a_history_with_later_events_is_the_history_of_all(
-    rows: list[tuple[int, int, int, int]], first: int
-) -> None:
-    """However many of the later events it has already."""
-    rows.sort(key=lambda row: row[3])
-    events = _events(rows)
-    whole = History.from_events(events, 3, 4)
-    cut = min(first, len(rows))
-    # A pair's events of one second are known all or not at all: else none could say which are.
-    while 0 < cut < len(rows) and rows[cut][3] == rows[cut - 1][3]:
-        cut -= 1
-    made = extended(History.from_events(events[:cut], 3, 4), events)
-    for name in ("offsets", "items", "rewards", "counts", "last_times"):
-        assert getattr(made, name).tolist() == getattr(whole, name).tolist(), name
-
-
-def _events(rows: Sequence[tuple[int, int, int, int]]) -> Events:
-    columns = np.array(rows, np.int64).reshape(-1, 4).T
-    return Events(
-        columns[0].astype(np.int32), columns[1].astype(np.int32), columns[2].astype(np.float32), columns[3]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -442,96 +363,3 @@ def test_a_forgotten_users_events_are_forgotten(opened: Open, tmp_path: Path) ->
     (tmp_path / recent_feedback.FORGOTTEN).write_text("{}")
     shop.recent.refresh(at_once=True)
     assert "item-00" in shop.shown("a new user")
-
-
-def test_what_is_kept_is_bounded_and_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_EVENTS", 10)
-    records = [FeedbackRecord(f"e{n}", "i", "purchase", 1.0, NOW + n, NOW + n, f"u{n}") for n in range(25)]
-    for start in range(0, 25, 5):
-        fill(tmp_path, records[start : start + 5])
-        drain(tmp_path, Lake(tmp_path / "lake"))
-    users = [f"u{n}" for n in range(25)]
-    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 15 for n in range(25)]
-    kept.expire(tmp_path, NOW + 20)
-    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 20 for n in range(25)]
-
-
-def test_an_unreadable_file_changes_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
-    lately = RecentFeedback(tmp_path)
-    for path in tmp_path.glob("requests.db*"):
-        path.unlink()
-    (tmp_path / "requests.db").write_bytes(b"no database at all" * 100)
-    for _ in range(3):
-        lately.refresh(at_once=True)
-        assert lately.had("u", ["i", "j"]) == {"i"}
-    assert len([line for line in caplog.messages if "can't be read" in line]) == 1
-    lately.close()
-
-
-def test_a_file_that_has_no_tables_yet_is_empty_and_not_an_error(tmp_path: Path) -> None:
-    """As on a disk that had room for a file but not for what is in it."""
-    for name in ("requests.db", kept.FILE_NAME):
-        (tmp_path / name).touch()
-    lately = RecentFeedback(tmp_path)
-    assert (lately.had("u", ["i"]), lately.trouble) == (set(), None)
-    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
-    lately.refresh(at_once=True)
-    assert (lately.had("u", ["i"]), lately.trouble) == ({"i"}, None)
-    lately.close()
-
-
-@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
-def test_what_can_be_read_counts_while_the_drained_events_can_not(tmp_path: Path, content: bytes) -> None:
-    """Also that of events whose request is not found, and of those whose request is in the spool."""
-    (tmp_path / kept.FILE_NAME).write_bytes(content)
-    lately = RecentFeedback(tmp_path)
-    asked = msgspec.structs.replace(request(7), user_id="u")
-    for number in (1, 2):
-        what = [FeedbackRecord(f"{number}{n}", f"i{number}{n}", "purchase", 1.0, NOW, NOW) for n in range(3)]
-        unknown, of_request, of_user = (
-            msgspec.structs.replace(one, user_id=user_id, request_id=request_id)
-            for one, user_id, request_id in zip(
-                what, (None, None, "u"), ("of no user", asked.request_id, None), strict=True
-            )
-        )
-        fill(tmp_path, [unknown, of_request, asked, of_user])
-        lately.refresh(at_once=True)
-        assert lately.had("u", [one.item_id for one in what]) == {of_request.item_id, of_user.item_id}
-    lately.close()
-
-
-def test_an_event_waits_for_its_request_until_the_drained_ones_can_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recent_feedback, "ASKER_SECONDS", 0.0)
-    asked = msgspec.structs.replace(request(7), user_id="u")
-    fill(tmp_path, [asked])
-    drain(tmp_path, Lake(tmp_path / "lake"))
-    good, bad = tmp_path / kept.FILE_NAME, tmp_path / "bad"
-    bad.write_bytes(b"no database at all" * 100)
-    good.rename(tmp_path / "good")
-    bad.rename(good)
-    lately = RecentFeedback(tmp_path)
-    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, None, asked.request_id)])
-    for _ in range(2):
-        lately.refresh(at_once=True)
-        assert (lately.had("u", ["i"]), lately.trouble is None) == (set(), False)
-    (tmp_path / "good").rename(good)
-    lately.refresh(at_once=True)
-    assert (lately.had("u", ["i"]), lately.trouble) == ({"i"}, None)
-    lately.close()
-
-
-def test_events_drained_into_a_new_file_are_read_though_it_numbers_from_1_again(tmp_path: Path) -> None:
-    fill(tmp_path, [FeedbackRecord(f"e{n}", "i", "purchase", 1.0, NOW, NOW, "u") for n in range(9)])
-    drain(tmp_path, Lake(tmp_path / "lake"))
-    lately = RecentFeedback(tmp_path)
-    assert lately.had("u", ["i", "j"]) == {"i"}
-    for path in tmp_path.glob(f"{kept.FILE_NAME}*"):
-        path.unlink()
-    fill(tmp_path, [FeedbackRecord("later", "j", "purchase", 1.0, NOW, NOW, "u")])
-    drain(tmp_path, Lake(tmp_path / "lake"))
-    lately.refresh(at_once=True)
-    assert lately.had("u", ["i", "j"]) == {"i", "j"}
-    lately.close()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 from threading import Thread
@@ -21,11 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.repository import ROOT
+from support.spool_records import click, record, stored
 from tastemaker.event_log import spool as spools
-from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
+from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
 from tastemaker.event_log.spool_file import (
-    Row,
     connected,
     create,
     find_request,
@@ -34,29 +34,6 @@ from tastemaker.event_log.spool_file import (
     measure,
     rows_of,
 )
-from tastemaker.util import supervised_thread
-
-
-def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
-    """A request with an id of its own."""
-    return Record(
-        request_id=f"{number:032x}",
-        occurred_at=occurred_at,
-        user_id="Žofie 🛍",
-        k=2,
-        model="popularity",
-        version="20240101T000000Z-abc",
-        items=[Item("tea", 2.5, 1.0), Item("cup", 1.0, 0.25)],
-        latency_ms=0.5,
-        context={"device": "phone", "hour": 9},
-        features={"recency_days": 3.5, "orders_per_day": None},
-    )
-
-
-def stored(folder: Path) -> list[Entry]:
-    """Everything that is on disk."""
-    pending = read(folder / FILE_NAME, 1_000_000)
-    return [] if pending is None else pending.records
 
 
 def test_records_come_back_as_they_went_in_oldest_first(tmp_path: Path) -> None:
@@ -80,14 +57,14 @@ def test_an_appended_record_survives_kill_9(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from test_spool import record
+from support.spool_records import record
 from tastemaker.event_log.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 for number in range(10**9):
     spool.append(record(number)).result()
     print(number, flush=True)
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -144,17 +121,6 @@ def test_of_records_offered_together_as_many_are_queued_as_there_is_room_for(
     assert stored(tmp_path) == [record(number) for number in range(5)]
 
 
-def test_a_failing_disk_fails_waiting_callers_and_is_counted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.append(record(1)).result()
-    with spools.connected(spool.path) as connection, connection:
-        connection.execute("DROP TABLE records")
-    with pytest.raises(SpoolError, match=r"requests\.db can't be written: no such table"):
-        spool.append(record(2)).result()
-    spool.close()
-    assert spool.counts == (1, 0, 1)
-
-
 def test_reading_takes_the_oldest_and_forgetting_leaves_the_rest(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     wait([spool.append(record(number)) for number in range(10)])
@@ -194,11 +160,6 @@ def test_a_record_may_gain_optional_fields_later() -> None:
     """A spool that an older version wrote is still drained."""
     old = {name: value for name, value in msgspec.to_builtins(record(1)).items() if name != "features"}
     assert msgspec.convert(old, Record).features is None
-
-
-def click(number: int) -> FeedbackRecord:
-    """Feedback with an id of its own."""
-    return FeedbackRecord(f"click-{number}", "tea", "click", 1.0, 5.0, 6.0, user_id="Žofie 🛍", position=3)
 
 
 def test_one_spool_keeps_every_kind_in_the_order_of_arrival(tmp_path: Path) -> None:
@@ -293,82 +254,6 @@ def test_a_group_of_any_size_is_stored_whole_and_in_order(tmp_path: Path) -> Non
     assert stored(tmp_path) == [click(number) for number in range(701)]
 
 
-def test_offered_records_wait_while_the_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
-    spool = Spool(tmp_path)
-    full = [True]
-
-    def refusing(connection: sqlite3.Connection, calls: list[list[Row]]) -> list[int]:
-        if full:
-            raise sqlite3.OperationalError("database or disk is full")
-        return insert_each(connection, calls)
-
-    monkeypatch.setattr(spools, "insert_each", refusing)
-    assert all(spool.offer(record(number)) for number in range(10))
-    with pytest.raises(SpoolError, match="disk is full"):
-        spool.append(click(1)).result()
-    assert all(spool.offer(record(number)) for number in range(10, 20))
-    full.clear()
-    spool.append(click(2)).result()
-    spool.close()
-    assert stored(tmp_path) == [*(record(number) for number in range(20)), click(2)]
-    assert spool.counts == (21, 0, 1)
-
-
-def test_callers_queued_behind_more_than_a_group_fail_too_and_the_disk_is_retried_without_traffic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(spools, "_GROUP", 3)
-    full = [True]
-
-    def refusing(connection: sqlite3.Connection, calls: Sequence[list[Row]] = ()) -> list[int]:
-        if full:
-            raise sqlite3.OperationalError("database or disk is full")
-        return insert_each(connection, calls)
-
-    monkeypatch.setattr(spools, "touch", refusing)
-    monkeypatch.setattr(spools, "insert_each", refusing)
-    with Spool(tmp_path) as spool:
-        assert all(spool.offer(record(number)) for number in range(10))
-        with pytest.raises(SpoolError, match="disk is full"):
-            spool.append(click(1)).result(10)
-        assert spool.trouble is not None
-        full.clear()
-        while spool.trouble is not None:
-            time.sleep(0.01)
-
-
-def test_a_record_that_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    bad = spool.append(ItemRecord("\ud800", 1.0))
-    good = spool.append(click(1))
-    assert good.result() == (1, 0)
-    with pytest.raises(SpoolError, match="can't be encoded"):
-        bad.result()
-    spool.close()
-    assert spool.waiting == 0
-
-
-def test_of_records_offered_together_one_that_can_not_be_encoded_is_lost_alone(tmp_path: Path) -> None:
-    bad = ItemRecord("\ud800", 1.0)
-    spool = Spool(tmp_path)
-    assert spool.offer(record(1), bad, record(2), bad, record(3)) == 5
-    spool.close()
-    assert stored(tmp_path) == [record(1), record(2), record(3)]
-    assert (spool.counts, spool.lost) == ((3, 0, 2), (0, 2))
-    assert spool.waiting == 0
-
-
-def test_of_records_appended_together_one_that_can_not_be_encoded_fails_all(tmp_path: Path) -> None:
-    with Spool(tmp_path) as spool:
-        together = spool.append(click(1), ItemRecord("\ud800", 1.0))
-        with pytest.raises(SpoolError, match="can't be encoded"):
-            together.result()
-    assert stored(tmp_path) == []
-    assert (spool.counts, spool.lost) == ((0, 0, 2), (0, 0))
-
-
 @pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 1_000])
 def test_inserting_counts_the_rows_that_are_new(tmp_path: Path, n: int) -> None:
     rows = rows_of([click(number) for number in range(n)])
@@ -453,62 +338,3 @@ def test_the_backlog_is_consistent_during_a_drain(tmp_path: Path) -> None:
         after = measure(connection)
     assert deleted
     assert (before.records, after.records, after.oldest_seconds) == (10, 0, 0.0)
-
-
-FAULTS: list[BaseException] = [TypeError("a defect"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-@pytest.mark.parametrize("place", ["measure", "insert_each"])
-def test_a_failed_committing_thread_is_reported_and_restarted_and_no_acknowledged_record_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, place: str
-) -> None:
-    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
-    works = getattr(spools, place)
-    broken = [True]
-
-    def fail(*arguments: Any) -> Any:
-        if broken:
-            raise fault
-        return works(*arguments)
-
-    with Spool(tmp_path) as spool:
-        monkeypatch.setattr(spools, place, fail)
-        assert all(spool.offer(record(number)) for number in range(50))
-        asked = [spool.append(record(number)) for number in range(50, 60)]
-        while spool.trouble is None and broken:
-            time.sleep(0.001)
-        broken.clear()
-        assert spool.append(record(60)).result(30) == (1, 0)
-        while spool.trouble is not None:
-            time.sleep(0.001)
-        assert spool.waiting == 0
-    acknowledged = {50 + place for place, one in enumerate(asked) if one.done() and one.exception() is None}
-    found = [int(one.request_id, 16) for one in stored(tmp_path) if isinstance(one, Record)]
-    assert len(set(found)) == len(found)
-    assert acknowledged | {60, *range(50)} <= set(found)
-
-
-def test_an_ended_thread_and_its_recovery_are_each_logged_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
-    failures = iter(range(5))
-
-    def fail(connection: sqlite3.Connection) -> spools.Backlog:
-        if next(failures, None) is not None:
-            raise TypeError("a defect")
-        return measure(connection)
-
-    caplog.set_level("INFO", "tastemaker")
-    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
-    with Spool(tmp_path) as spool:
-        monkeypatch.setattr(spools, "measure", fail)
-        spool.append(record(1)).result(30)
-        seen = {spool.trouble}
-        while None in seen or spool.trouble is not None:
-            seen = (seen | {spool.trouble}) - ({None} if len(seen) > 1 else set())
-            time.sleep(0.001)
-    assert seen == {"the log thread failed: TypeError"}
-    assert caplog.messages == ["the log thread failed; it begins again", "the log thread works again"]

@@ -2,80 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from support import experiment_homes
 from support.experiment_homes import ExperimentHome
-from support.request_logs import fill, request
+from support.guarded_worlds import HOUR, World, last_change
+from support.request_logs import fill
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import drain
-from tastemaker.event_log.records import Assignment, Record
 from tastemaker.event_log.spool_file import FILE_NAME
 from tastemaker.experiments.guardrails import guard as guarding
 from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
-from tastemaker.experiments.guardrails.checks import RewardUnits
-from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, Guard, GuardReport
-from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, GuardReport
 from tastemaker.experiments.lifecycle.kills import PLAN
-from tastemaker.experiments.lifecycle.records import Experiment
-from tastemaker.experiments.plan import EarlierEpoch
 from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.experiments.tripped import Trip, TripFiles
 from tastemaker.settings import Settings
-from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import guardrail_checks
 
 pytestmark = pytest.mark.slow
-HOUR = 3_600.0
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.wall, self.monotonic = time.time(), 1_000.0
-
-    def pass_by(self, seconds: float) -> None:
-        self.wall += seconds
-        self.monotonic += seconds
-
-
-class Clickers:
-    """What users did: the share of the units of each variant that clicked."""
-
-    def __init__(self, n: int = 4_000, **shares: float) -> None:
-        self.n, self.shares, self.failure = n, shares or {"a": 0.3, "b": 0.36}, ""
-        self.is_stale = False
-        self.best: dict[str, float] | None = None
-
-    def is_higher_better(self, metric: str) -> bool:
-        return True
-
-    def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
-        if self.failure:
-            raise TastemakerError(self.failure, fix="correct it")
-        summaries = {
-            name: UnitSummary.of({OVER: np.arange(self.n) < self.n * share, UNDER: np.ones(self.n)})
-            for name, share in self.shares.items()
-        }
-        counts = dict.fromkeys(self.shares, self.n)
-        return None if self.is_stale else RewardUnits(counts, {"reward_per_user": summaries})
-
-    def probabilities_of_best(self, experiment: Experiment, *, now: float) -> dict[str, float] | None:
-        return self.best
 
 
 @pytest.fixture
@@ -90,67 +44,6 @@ def home(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exp
     return experiment_homes.make(engine, tmp_path, monkeypatch)
 
 
-class World:
-    """A home whose experiment runs, its log, and the guard."""
-
-    def __init__(self, home: ExperimentHome, folder: Path, requests: AssignedRequests) -> None:
-        self.home, self.settings = home, Settings(home=folder)
-        self.clock, self.users = Clock(), Clickers()
-        self.requests, self._number = requests, 0
-        self.guard = self.started()
-
-    def started(self) -> Guard:
-        """A guard as a new process begins."""
-        clock = self.clock
-        return Guard(
-            self.home.experiments, self.requests, self.users,
-            wall=lambda: clock.wall, monotonic=lambda: clock.monotonic,
-        )  # fmt: skip
-
-    def serve(self, units: int = 400, ago: float = 5.0, **faulty: float) -> None:
-        """Log a list for new units of both variants, of which shares are fallbacks."""
-        experiment = self.home.experiments.get("ranker-2")
-        lists = []
-        for variant, its in experiment.design.variants.items():
-            bad = round(units * faulty.get(variant, 0.0))
-            lists += [self._list(experiment, variant, its.version or "", n < bad, ago) for n in range(units)]
-        fill(self.settings.spool, lists)
-
-    def _list(self, experiment: Experiment, variant: str, version: str, bad: bool, ago: float) -> Record:
-        self._number += 1
-        assignment = Assignment(
-            experiment.name, experiment.epoch, variant, 0.5, served=None if bad else variant,
-            unit=f"unit-{self._number}",
-        )  # fmt: skip
-        fallback = "model_timeout" if bad else None
-        at = self.clock.wall - ago
-        return request(
-            self._number, assignment=assignment, version=version, fallback=fallback, occurred_at=at
-        )
-
-    def check(self, *, after: float = 60.0) -> GuardReport:
-        self.clock.pass_by(after)
-        (report,) = self.guard.check()
-        return report
-
-    def start_again(self, **changed: Any) -> None:
-        """Begin a new epoch with a changed design."""
-        design = msgspec.structs.replace(self.home.experiments.get("ranker-2").design, **changed)
-        self.home.do("ranker-2", "new_epoch", design=design)
-
-    @property
-    def enrolment(self) -> int:
-        return self.home.experiments.get("ranker-2").enrolment
-
-    @property
-    def state(self) -> str:
-        return self.home.experiments.get("ranker-2").state
-
-    def stored(self) -> list[Any]:
-        with self.home.experiments.engine.connect() as connection:
-            return list(connection.execute(select(guardrail_checks).order_by(guardrail_checks.c.id)).all())
-
-
 @pytest.fixture
 def world(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
     home.running(planned_units=10_000, window_days=1.0, claim=500_000)
@@ -160,11 +53,6 @@ def world(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
 
 def verdicts(report: GuardReport) -> dict[str, str]:
     return {one.guardrail: one.found.verdict for one in report.checks}
-
-
-def last_change(world: World) -> tuple[str, str]:
-    change = world.home.experiments.history("ranker-2")[-1]
-    return change.actor, change.action
 
 
 def test_a_variant_that_answers_by_fallbacks_is_rolled_back_at_the_second_check(world: World) -> None:
@@ -485,62 +373,6 @@ def test_a_database_that_is_away_stops_nothing_for_good(
     world.guard.run(stop, lambda reports: stop.set() if world.state == "rolled_back" else None)
     assert world.state == "rolled_back"
     assert "experiments can't be checked" in caplog.text
-
-
-@pytest.fixture
-def bandits(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
-    home.running(kind="bandit", window_days=1.0, planned_units=10_000, step_hours=1e-9)
-    with closing(AssignedRequests(Settings(home=tmp_path))) as requests:
-        yield World(home, tmp_path, requests)
-
-
-def shares(world: World) -> dict[str, int]:
-    design = world.home.experiments.get("ranker-2").design
-    return {name: one.share for name, one in design.variants.items()}
-
-
-def test_a_bandits_next_units_get_shares_by_the_probabilities(bandits: World) -> None:
-    bandits.users.best = {"a": 0.1, "b": 0.9}
-    bandits.serve(units=1_500)
-    report = bandits.check()
-    assert report.refusal is None
-    assert last_change(bandits) == ("schedule", "allocate")
-    assert shares(bandits) == {"a": 140_000, "b": 860_000}
-    its = bandits.home.experiments.get("ranker-2")
-    assert (its.epoch, its.state, its.enrolment) == (1, "running", 50_000)
-    evidence = bandits.home.experiments.history("ranker-2")[-1].evidence
-    assert evidence["probabilities"] == {"a": 0.1, "b": 0.9}
-    planned = bandits.home.experiments.publish().experiments[0]
-    assert [(one.start, one.end) for one in planned.variants] == [(0, 140_000), (140_000, 1_000_000)]
-    halves = {"a": (0, 500_000), "b": (500_000, 1_000_000)}
-    assert planned.earlier == (EarlierEpoch(0, 10_000, halves),)
-
-
-def test_a_bandit_opens_no_units_while_a_guardrail_is_not_safe(bandits: World) -> None:
-    bandits.users.best = {"a": 0.1, "b": 0.9}
-    bandits.users.shares = {"a": 0.3, "b": 0.3}  # unknown
-    bandits.serve(units=1_500)
-    bandits.check()
-    assert (bandits.home.experiments.get("ranker-2").epoch, bandits.enrolment) == (0, 10_000)
-
-
-def test_a_bandit_waits_for_its_first_outcomes_and_steps_without_enough_of_them(bandits: World) -> None:
-    bandits.serve(units=1_500)
-    bandits.check()
-    assert bandits.enrolment == 10_000
-    bandits.clock.pass_by(25 * HOUR)
-    bandits.serve(units=1_500)
-    bandits.check()
-    assert last_change(bandits) == ("schedule", "step")
-    assert (bandits.home.experiments.get("ranker-2").epoch, bandits.enrolment) == (0, 50_000)
-
-
-def test_shares_that_are_about_the_same_stay_in_their_epoch(bandits: World) -> None:
-    bandits.users.best = {"a": 0.505, "b": 0.495}
-    bandits.serve(units=1_500)
-    bandits.check()
-    assert last_change(bandits) == ("schedule", "step")
-    assert bandits.home.experiments.get("ranker-2").epoch == 0
 
 
 def test_the_shares_of_another_kind_stay(world: World) -> None:
