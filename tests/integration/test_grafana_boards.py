@@ -20,6 +20,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from support.exported_facts import declared_facts
 from support.prometheus_servers import prometheus
 from support.repository import ROOT
 from support.servers import free_port
@@ -28,7 +29,6 @@ from support.visited_service import BIN, environment, served
 from tastemaker.alerting import generate
 from tastemaker.alerting.grafana.boards import all_boards
 from tastemaker.alerting.grafana.panel import Board
-from tastemaker.monitoring.facts import FAMILIES
 from tastemaker.settings import OnlineStoreSettings, Settings
 from tastemaker.watch.watch_metrics import WatchMetrics
 
@@ -53,7 +53,7 @@ class _Facts:
     """One value for each fact that the code declares, with the labels that it declares."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        for family in FAMILIES.values():
+        for family in declared_facts().values():
             windows = VALUES["window"] if "window" in family.labels else ("",)
             places = [tuple(each if name == "window" else "a" for name in family.labels) for each in windows]
             yield family.gauge(dict.fromkeys(places, 1.0))

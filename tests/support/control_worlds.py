@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from support.asgi_apps import not_found
 from support.experiment_plans import ROUTED, experiment, plan_of
 from support.scripted_service import ScriptedService
 from tastemaker.controller.assembly import assemble_control
@@ -21,7 +22,7 @@ from tastemaker.event_log.spool import read
 from tastemaker.event_log.spool_file import FILE_NAME
 from tastemaker.experiments.plan import ControlPlan, PinnedService
 from tastemaker.experiments.plan_file import write_plan
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.runtime.assembly import WorkerPlace
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving_settings import ServingSettings

@@ -11,6 +11,7 @@ from dagster._core.definitions.declarative_automation.serialized_objects import 
 
 from tastemaker.storage.tables import retraining_decisions
 from tastemaker.storage.upserts import upsert
+from tastemaker.trainings.decisions import TRAINS, UP_TO_DATE, WAITS
 from tastemaker_pipelines.automation.conditions import (
     BACKTESTS,
     DETAIL,
@@ -28,7 +29,6 @@ from tastemaker_pipelines.resources import WorkspaceResource
 
 TRAININGS = "trainings"
 """Name of the sensor that evaluates the conditions of models."""
-TRAINS, WAITS, UP_TO_DATE = "trains", "waits", "up_to_date"
 _SHOWN = REASONS + HOLDS
 _BUILT_IN = {
     NOT_RUNNING: ("no run trains it", "a run trains it"),

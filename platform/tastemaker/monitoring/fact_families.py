@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -64,8 +63,3 @@ class CounterFamily(FactFamily):
         for labels, value in values.items():
             counter.add_metric(labels, value)
         return counter
-
-
-def named(families: Iterable[FactFamily]) -> dict[str, FactFamily]:
-    """Return the families by their metrics' names."""
-    return {family.metric_name: family for family in families}

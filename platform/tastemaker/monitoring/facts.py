@@ -25,7 +25,7 @@ from tastemaker.monitoring import (
     reward_facts,
     rollout_facts,
 )
-from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
+from tastemaker.monitoring.fact_families import FactFamily, FactSources
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -59,47 +59,6 @@ SUBJECTS: tuple[Subject, ...] = (
 FAILED = FactFamily(
     "fact_failed", "1 if the facts of a subject could not be read and are missing, else 0", ("subject",)
 )
-FAMILIES = named(
-    (
-        FAILED,
-        data_facts.GATE_PASSED,
-        data_facts.QUARANTINED,
-        data_facts.QUARANTINED_ROWS,
-        data_facts.QUARANTINED_USUALLY,
-        data_facts.NEWEST_EVENT,
-        model_facts.DATA_END,
-        model_facts.STALE_AFTER,
-        model_facts.BELOW_BASELINE,
-        drift_facts.DISTANCE,
-        drift_facts.THRESHOLD,
-        feature_facts.MISSING,
-        feature_facts.MISSING_LEARNED,
-        feature_facts.SKEW,
-        feature_facts.SKEW_REQUESTS,
-        reward_facts.REWARD,
-        reward_facts.REWARD_LOW,
-        reward_facts.REWARD_HIGH,
-        report_facts.ANSWERS,
-        report_facts.EMPTY,
-        report_facts.HEALTH_AT,
-        report_facts.P99,
-        experiment_facts.ROLLED_BACK,
-        experiment_facts.HELD,
-        experiment_facts.CHECKED,
-        experiment_facts.STALE,
-        experiment_facts.RATIO_FAILED,
-        rollout_facts.DUE,
-        dependency_facts.CHANGED,
-        job_facts.SUCCEEDED,
-        job_facts.FAILED,
-        job_facts.REFUSED,
-        job_facts.ORCHESTRATOR_SEEN,
-        job_facts.RUN_QUEUE,
-        job_facts.EXECUTOR_QUEUE,
-        privacy_facts.OVERDUE,
-    )
-)
-"""Name of the metric -> its family."""
 
 logger = logging.getLogger("tastemaker.monitoring")
 

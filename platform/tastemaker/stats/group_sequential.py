@@ -84,23 +84,6 @@ def obrien_fleming(alpha: float, *, two_sided: bool = True) -> Spending:
     return lambda t: 2 * sides * float(ndtr(-z / math.sqrt(t))) if t > 0 else 0.0
 
 
-def pocock(alpha: float) -> Spending:
-    """Return the spending function of Pocock type: about the same bound at each look."""
-    _check_alpha(alpha)
-    return lambda t: alpha * math.log1p((math.e - 1) * t)
-
-
-def power_family(alpha: float, exponent: float) -> Spending:
-    """Return the spending function α·t^exponent.
-
-    Args:
-        alpha: The level α that is spent at the end, 0 to 1.
-        exponent: The greater, the less is spent early.
-    """
-    _check_alpha(alpha)
-    return lambda t: alpha * t**exponent
-
-
 def bounds(information: Sequence[float], spending: Spending, *, two_sided: bool = True) -> Float64:
     """Return the bound of |Z| (two-sided) or of Z (one-sided) at each look.
 
@@ -116,8 +99,8 @@ def bounds(information: Sequence[float], spending: Spending, *, two_sided: bool 
     Raises:
         ValueError: The information does not rise from above 0 to at most 1.
 
-    >>> bounds([0.2, 0.4, 0.6, 0.8, 1.0], power_family(0.05, 2)).round(3).tolist()
-    [3.09, 2.714, 2.473, 2.28, 2.114]
+    >>> bounds([0.5, 1.0], obrien_fleming(0.05)).round(3).tolist()
+    [2.963, 1.969]
     """
     times = _checked(information)
     found = np.empty(len(times))

@@ -14,7 +14,6 @@ M. Lindon and A. Malek, "Anytime-valid inference for multinomial count data", Ne
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -77,20 +76,6 @@ def log_bayes_factor(
     n, theta = _checked(counts, shares)
     prior = concentration * theta
     return float(_log_beta(prior + n) - _log_beta(prior) - (n * np.log(theta)).sum())
-
-
-def anytime_p(
-    looks: Iterable[Sequence[int]], shares: Sequence[float], concentration: float = CONCENTRATION
-) -> float:
-    """Return the anytime-valid p-value after all looks: the smallest so far.
-
-    Args:
-        looks: At each look, all units by variant since the plan is in force.
-        shares: The share that the plan assigns to each variant.
-        concentration: k of the Dirichlet distribution around the plan.
-    """
-    largest = max((log_bayes_factor(counts, shares, concentration) for counts in looks), default=0.0)
-    return math.exp(-max(largest, 0.0))
 
 
 def _checked(

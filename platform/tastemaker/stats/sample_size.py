@@ -1,4 +1,4 @@
-"""Units that an experiment needs, and the effect that it can find.
+"""Units that an experiment needs to find an effect.
 
     n_C = (z_{1−α/2} + z_{1−β})² · (σ_C² + σ_T²/r) (1 − ρ²) · R / δ²        n_T = r · n_C
 
@@ -55,22 +55,6 @@ def units_needed(
     treated = variance if treated_variance is None else treated_variance
     control = _numerator(variance, treated, plan) / effect**2
     return control, plan.ratio * control
-
-
-def smallest_effect(control_units: float, variance: float, plan: PowerPlan | None = None) -> float:
-    """Return the smallest effect that is found with the plan's power.
-
-    Args:
-        control_units: Units of control.
-        variance: σ² of a unit's value, under both.
-        plan: Error rates, adjustment and looks.
-
-    Raises:
-        ValueError: An argument is out of range.
-    """
-    if not control_units > 0:
-        raise ValueError(f"control_units is {control_units}, must be above 0")
-    return math.sqrt(_numerator(variance, variance, plan or PowerPlan()) / control_units)
 
 
 def _numerator(variance: float, treated: float, plan: PowerPlan) -> float:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tastemaker.watch.watcher import Watcher
 
 MOST_BODY_BYTES = 1 << 20
-MOST_HOURS = 168.0
 
 
 class PageServer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -13,8 +13,6 @@ MOST_BYTES = 16 << 20
 """The largest page."""
 MOST_THREADS = 16
 _CHUNK_BYTES = 1 << 16
-
-Fetch = Callable[[str, float], str]
 
 
 class ScrapeError(Exception):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from support.exported_facts import declared_facts
 from support.promtool import run_promtool
 from support.repository import ROOT
 from tastemaker.alerting import exported, generate
@@ -19,7 +20,6 @@ from tastemaker.alerting.plugin_rules import GROUP, _faults
 from tastemaker.alerting.rules import all_rules
 from tastemaker.cli.alerts import alerts
 from tastemaker.errors import PluginError
-from tastemaker.monitoring import facts
 from tastemaker.settings import Settings
 
 PAGE = ROOT / "docs" / "how-to" / "alert-rules.md"
@@ -144,5 +144,5 @@ def test_our_own_rules_meet_what_plugins_must() -> None:
 
 def test_what_the_watch_exports_is_known() -> None:
     known = exported.names("watch")
-    for name, family in facts.FAMILIES.items():
+    for name, family in declared_facts().items():
         assert known[name] == {*exported.SCRAPED, *family.labels}, name

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from support.exported_facts import declared_facts
 from tastemaker.alerting import data_rules, job_rules, model_rules, report_rules
 from tastemaker.alerting.rule import Rule
-from tastemaker.monitoring.facts import FAMILIES
 from tastemaker.settings import Settings
 
+FAMILIES = declared_facts()
 RULES = [
     rule for module in (data_rules, job_rules, model_rules, report_rules) for rule in module.rules(Settings())
 ]

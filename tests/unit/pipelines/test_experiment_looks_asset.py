@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from support.planned_experiments import plant_experiment, plant_namespace
-from tastemaker.experiments.analysis.looks import read_looks
+from support.stored_looks import read_looks
 from tastemaker.settings import Settings
 from tastemaker_pipelines.experiments.assets import experiment_looks
 from tastemaker_pipelines.resources import LazyWorkspace

@@ -25,7 +25,9 @@ from tastemaker.simulator.shop.shifts import Shift, ShiftKind
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.fault_injection import Faults, fault_rates
 from tastemaker.workflows.faults.faulty_version import plugin_folder
-from tastemaker.workflows.faults.in_force import KNOWN
+from tastemaker.workflows.faults.feature_values import ALTERED
+from tastemaker.workflows.faults.hung_processes import WANTED
+from tastemaker.workflows.faults.in_force import ENTERED, ITEMS, LOCKED, LOST, VERSIONS
 
 N_USERS, N_ITEMS = 1_000, 5
 
@@ -41,13 +43,14 @@ def test_each_rule_has_a_fault_or_a_reason_why_none_is_produced() -> None:
 
 def test_each_fault_is_produced_where_the_catalogue_says() -> None:
     traffic = {field.name for field in fields(Faults)}
+    in_force = {*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, *VERSIONS, LOST}
     for name, fault in FAULTS.items():
         produced = produce({name: 0.5})
         assert (name in produced.model) == (fault.place == "model")
         assert (name in produced.shifts) == (fault.place == "shop") == (name in SHIFTS)
         assert (name in traffic) == (fault.place == "traffic")
         assert bool(fault.environment) or fault.place != "start"
-        assert (name in KNOWN) == (fault.place not in ("model", "shop", "source", "start", "traffic"))
+        assert (name in in_force) == (fault.place not in ("model", "shop", "source", "start", "traffic"))
         if fault.place == "source":
             assert fault.does.split("kind = ")[1].split('"')[1] in get_args(ShiftKind)
 

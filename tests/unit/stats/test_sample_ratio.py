@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from tastemaker.stats.sample_ratio import anytime_p, log_bayes_factor, sample_ratio
+from tastemaker.stats.sample_ratio import CONCENTRATION, log_bayes_factor, sample_ratio
+
+
+def smallest_p(looks: Iterable[Sequence[int]], concentration: float = CONCENTRATION) -> float:
+    """Return the smallest p-value at looks at two variants of equal shares."""
+    factors = (log_bayes_factor(counts, [0.5, 0.5], concentration) for counts in looks)
+    return math.exp(-max(0.0, *factors))
 
 
 def test_published_counts() -> None:
@@ -39,8 +48,8 @@ def test_nothing_to_test_is_not_a_mismatch() -> None:
 
 def test_the_anytime_value_of_published_counts() -> None:
     """Value of savvi 0.3.1, in one look and in two."""
-    assert anytime_p([(500, 600)], [0.5, 0.5], 100) == pytest.approx(0.0533840124, rel=1e-6)
-    assert anytime_p([(250, 300), (500, 600)], [0.5, 0.5], 100) == pytest.approx(0.0533840124, rel=1e-6)
+    assert smallest_p([(500, 600)], 100) == pytest.approx(0.0533840124, rel=1e-6)
+    assert smallest_p([(250, 300), (500, 600)], 100) == pytest.approx(0.0533840124, rel=1e-6)
 
 
 def test_the_bayes_factor_is_the_product_of_predictions() -> None:
@@ -61,7 +70,7 @@ def test_daily_looks_at_healthy_traffic_rarely_alarm() -> None:
     alarms = 0
     for _ in range(1_000):
         totals = rng.multinomial(400, [0.5, 0.5], size=30).cumsum(axis=0)
-        alarms += anytime_p(totals.tolist(), [0.5, 0.5], 1_000) <= 0.01
+        alarms += smallest_p(totals.tolist(), 1_000) <= 0.01
     assert alarms <= 0.01 * 1_000 + 3 * np.sqrt(10)
     assert alarms > 0, "an alarm that never comes tests nothing"
 
@@ -69,7 +78,7 @@ def test_daily_looks_at_healthy_traffic_rarely_alarm() -> None:
 def test_a_mismatch_of_two_per_cent_is_found() -> None:
     rng = np.random.default_rng(4)
     totals = rng.multinomial(10_000, [0.51, 0.49], size=30).cumsum(axis=0)
-    assert anytime_p(totals.tolist(), [0.5, 0.5]) < 1e-6
+    assert smallest_p(totals.tolist()) < 1e-6
 
 
 @pytest.mark.parametrize(

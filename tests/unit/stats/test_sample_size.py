@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import zt_ind_solve_power
 
-from tastemaker.stats.sample_size import PowerPlan, smallest_effect, units_needed
+from tastemaker.stats.sample_size import PowerPlan, units_needed
 
 
 @pytest.mark.parametrize(("effect", "ratio", "power"), [(0.05, 1.0, 0.8), (0.2, 1.0, 0.9), (0.05, 9.0, 0.8)])
@@ -22,12 +22,6 @@ def test_adjustment_and_looks_change_the_units_by_their_factors() -> None:
     plain = units_needed(0.1, 2.0)[0]
     assert units_needed(0.1, 2.0, PowerPlan(correlation=0.6))[0] == pytest.approx(0.64 * plain)
     assert units_needed(0.1, 2.0, PowerPlan(factor=1.04))[0] == pytest.approx(1.04 * plain)
-
-
-def test_the_smallest_effect_is_the_inverse() -> None:
-    plan = PowerPlan(alpha=0.01, power=0.9, correlation=0.3, factor=1.04, ratio=2)
-    control, _ = units_needed(-0.07, 3.0, plan)
-    assert smallest_effect(control, 3.0, plan) == pytest.approx(0.07)
 
 
 def test_as_many_experiments_find_the_effect_as_planned() -> None:

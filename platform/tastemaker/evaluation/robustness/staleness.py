@@ -251,7 +251,7 @@ def put(engine: Engine, found: Staleness) -> None:
 
 
 def newest(engine: Engine, problem: str, model: str) -> Staleness | None:
-    """Return a model's newest staleness; None if none is stored. Retraining schedules use it.
+    """Return a model's newest staleness; None if none is stored.
 
     Args:
         engine: Of the metadata database.

@@ -165,20 +165,6 @@ def store(engine: Engine, look: Look) -> None:
             connection.execute(insert(look_effects), [key | one._asdict() for one in look.effects])
 
 
-def read_looks(engine: Engine, name: str, epoch: int) -> list[Look]:
-    """Return the stored looks at an epoch, the first one first.
-
-    Args:
-        engine: Of the metadata database.
-        name: The experiment's name.
-        epoch: The epoch's number.
-    """
-    of_epoch = (looks.c.experiment == name, looks.c.epoch == epoch)
-    with engine.connect() as connection:
-        rows = connection.execute(select(looks).where(*of_epoch).order_by(looks.c.number)).all()
-        return [_stored(connection, row) for row in rows]
-
-
 def _unit(connection: Connection, experiment: Experiment) -> Unit:
     """Return what the experiment's namespace assigns."""
     found: Unit = connection.execute(

@@ -35,7 +35,6 @@ Action = Literal[
     "archive",
     "force",
 ]
-ACTIONS: tuple[Action, ...] = get_args(Action)
 AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "allocate", "roll_back"})
 """What an automatic actor may do with any experiment. None of it ends one or undoes what a person did."""
 OPENING_FURTHER: frozenset[Action] = frozenset({"step", "allocate"})

@@ -141,20 +141,6 @@ class Gateway(Generic[Loaded]):
         )
 
 
-async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 404: the application behind a gateway with no other.
-
-    Args:
-        scope: Of ASGI; only a request of HTTP is answered.
-        receive: Of ASGI; the body is not read.
-        send: Of ASGI; gets the problem document.
-    """
-    if scope["type"] == "http":
-        request_id = new_request_id()
-        missing = HTTPError(HTTPStatus.NOT_FOUND, "there is no page at this path")
-        await send_reply(send, problem_reply(missing, request_id), request_id)
-
-
 async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
     """Return its outcome. Raises HTTPError (503) after `seconds`; what it stores may still be stored then."""
     try:

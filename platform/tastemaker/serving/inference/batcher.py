@@ -122,11 +122,6 @@ class Batcher:
         self._line: _ModelThread | None = _ModelThread(self)
 
     @property
-    def hung(self) -> int:
-        """Abandoned threads that still run."""
-        return sum(line.thread.is_alive() for line in self._hung)
-
-    @property
     def trouble(self) -> str | None:
         """Why the model is not called or fails, in words; None while it works."""
         if self.predictor is None:

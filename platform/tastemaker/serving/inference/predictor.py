@@ -7,7 +7,6 @@ ranking.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import random
@@ -34,7 +33,6 @@ from tastemaker.serving.ranking.stages import RankedBatch, RankedList
 if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
 
-logger = logging.getLogger("tastemaker.serving")
 _NO_ROW = Row([], [], [], False)
 _READS_NOTHING = Capabilities()
 _UNKNOWN_ID = "unknown user"

@@ -38,8 +38,6 @@ ENTERED: Final[dict[str, _Fault]] = {
     "foreign_slow": slow,
     "rollout_forgotten": overdue_rollout.overdue,
 }
-KNOWN: Final = frozenset({*LOCKED, *ALTERED, *WANTED, *ITEMS, *ENTERED, *VERSIONS, LOST})
-"""The faults that are produced here."""
 
 
 @contextmanager

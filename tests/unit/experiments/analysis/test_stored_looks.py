@@ -19,12 +19,13 @@ from support.experiment_plans import experiment as planned
 from support.experiment_plans import plan_of
 from support.planned_experiments import plant_experiment, plant_namespace
 from support.product_homes import PROBLEM, ProductWorld
+from support.stored_looks import read_looks
 from tastemaker.cli.experiment_look import look as look_command
 from tastemaker.cli.experiment_size import size as size_command
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Assignment, FeedbackRecord, Item, Record
-from tastemaker.experiments.analysis.looks import ExperimentLooks, read_looks
+from tastemaker.experiments.analysis.looks import ExperimentLooks
 from tastemaker.experiments.analysis.summary import in_lines
 from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.design import GuardrailDesign

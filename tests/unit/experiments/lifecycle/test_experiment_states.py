@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 from support.experiment_homes import design
 from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.states import (
-    ACTIONS,
     AUTOMATIC_ACTIONS,
     CREATED,
     TRANSITIONS,
+    Action,
     ActionRefused,
     Standing,
     after,
@@ -34,7 +35,7 @@ def change(standing: Standing, action: str, before: str | None) -> Change:
     )  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(ACTIONS), max_size=40))
+@given(st.lists(st.sampled_from(get_args(Action)), max_size=40))
 def test_the_standing_is_the_fold_of_the_changes(actions: list[str]) -> None:
     standing, changes = CREATED, [change(CREATED, "create", None)]
     for action in actions:

@@ -11,11 +11,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from support.asgi_apps import not_found
 from tastemaker.api.schemas import Answer, HTTPError, Request
 from tastemaker.serving.http import auth as auth_module
 from tastemaker.serving.http.api_keys import SLOTS, Key, KeyScope, add, changed, read_keys, revoke, rotate
 from tastemaker.serving.http.auth import Authenticator
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker

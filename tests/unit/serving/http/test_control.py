@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from support import served_homes
+from support.asgi_apps import not_found
 from tastemaker.api.control import CONTROL_HEADER, Booking, ControlHeader, decode, encode
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import Assignment, Entry, ExposureRecord, Record, ShadowRecord
 from tastemaker.event_log.spool import read
 from tastemaker.serving.http.api_keys import SLOTS, KeyScope, add, changed
 from tastemaker.serving.http.auth import Authenticator
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.predictor import copied_request_id, new_request_id
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single

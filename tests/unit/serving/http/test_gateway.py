@@ -14,13 +14,14 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
+from support.asgi_apps import not_found
 from support.workers import open_worker
 from tastemaker.api.schemas import MAX_BODY_BYTES, Answer
 from tastemaker.event_log.records import FeedbackRecord, Item, Record, Stage
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.serving.http.asgi import Scope
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.fallback_reasons import MODEL_SHORT
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult

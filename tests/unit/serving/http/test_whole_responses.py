@@ -13,9 +13,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from support.asgi_apps import not_found
 from tastemaker.serving.http.asgi import HTML, PROBLEM, Message, Reply, Send, send_reply
 from tastemaker.serving.http.connections import Connection
-from tastemaker.serving.http.gateway import not_found
 from tastemaker.serving.http.whole_responses import WholeResponse
 
 SERVERS_OWN = [(b"date", b"Sun, 29 Nov 2026 14:00:00 GMT"), (b"server", b"uvicorn")]

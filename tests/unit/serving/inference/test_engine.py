@@ -5,151 +5,47 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, Self, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tastemaker.api.schemas import Request
+from support.misbehaving_models import (
+    DEADLINE,
+    PATIENT,
+    Act,
+    Misbehaving,
+    Settled,
+    answers,
+    asked,
+    changed,
+    engine,
+    predictor,
+    said,
+    sleeping,
+    sound,
+    wait_for,
+)
 from tastemaker.plugins import (
     Batch,
-    Config,
-    History,
     Ranking,
-    Recommender,
-    TrainingData,
     empty_ranking,
-    select,
 )
-from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.inference.batcher import MAX_HUNG, Batcher, Limits
+from tastemaker.serving.inference.batcher import Batcher, Limits
 from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
 from tastemaker.serving.inference.fallback_reasons import (
     MODEL_ERROR,
     MODEL_INVALID,
     MODEL_OVERLOADED,
-    MODEL_RESTING,
     MODEL_SHORT,
     MODEL_TIMEOUT,
     NO_MODEL,
 )
 from tastemaker.serving.inference.pending_request import PendingRequest
-from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult, Predictor
-from tastemaker.snapshot.ids import IdIndex
-from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.serving.inference.predictor import InferenceResult
 from tastemaker.util import supervised_thread
-
-N_ITEMS = 6
-ITEMS = [f"item-{number}" for number in range(N_ITEMS)]
-POPULAR = [5, 4, 3, 2, 1, 0]
-DEADLINE = 0.15
-PATIENT = 20.0
-"""For models that are to be waited for, however busy the machine is."""
-Act = Callable[[Batch, int], Any]
-
-
-class Misbehaving(Recommender[Config]):
-    """Item 0 first, then 1 and so on, unless a test changes that."""
-
-    name = "misbehaving"
-    reference = "none"
-    config_type = Config
-
-    def __init__(self, act: Act | None = None) -> None:
-        super().__init__()
-        self.act = act
-        self.sizes: list[int] = []
-        """The rows of each call."""
-
-    def fit(self, data: TrainingData) -> Self:
-        return self
-
-    def recommend(self, batch: Batch, k: int) -> Ranking:
-        self.sizes.append(len(batch))
-        return cast(Ranking, (self.act or sound)(batch, k))
-
-
-def sound(batch: Batch, k: int) -> Ranking:
-    """What a model should do."""
-    return select(np.tile(-np.arange(N_ITEMS, dtype=np.float32), (len(batch), 1)), batch, k)
-
-
-def changed(**parts: Callable[[np.ndarray], np.ndarray]) -> Act:
-    """A sound ranking of which some parts were changed."""
-
-    def act(batch: Batch, k: int) -> Ranking:
-        ranking = sound(batch, k)
-        return ranking._replace(**{name: change(getattr(ranking, name)) for name, change in parts.items()})
-
-    return act
-
-
-def predictor(model: Recommender[Any], version: str = "v1") -> Predictor:
-    """Users u0 to u9 without a history."""
-    snapshot = Snapshot(
-        user_ids=IdIndex.build([f"u{number}" for number in range(10)]),
-        item_ids=IdIndex.build(ITEMS),
-        history=History.empty(10, N_ITEMS),
-        end=0,
-        repeats=True,
-        available=None,
-        popular=np.array(POPULAR, np.int32),
-        item_features=None,
-        data_hash="none",
-    )
-    manifest = SimpleNamespace(
-        problem_spec={}, model="misbehaving", version=version, created_at=datetime.fromtimestamp(0, UTC)
-    )
-    return Predictor(LoadedVersion(model, snapshot, cast(Any, manifest)))
-
-
-class Settled(list[tuple[PendingRequest, InferenceResult]]):
-    """What an engine reported."""
-
-    def __call__(self, answers: Sequence[tuple[PendingRequest, InferenceResult]], timestamp: float) -> None:
-        self.extend(answers)
-
-
-@contextmanager
-def engine(
-    model: Recommender[Any] | None, seconds: float = PATIENT, waiting: int = 1_000, **more: Any
-) -> Iterator[Batcher]:
-    """An engine that is closed in the end."""
-    made = Batcher(
-        "misbehaving",
-        None if model is None else predictor(model),
-        more.pop("settle", Settled()),
-        Limits(seconds, waiting),
-        **more,
-    )
-    yield made
-    made.close()
-
-
-def asked(user: str = "u0", k: int = 3, number: int = 0, **more: Any) -> InferenceRequest:
-    """A request."""
-    return InferenceRequest(Request(user, k, **more), f"{number:032x}", 100.0)
-
-
-def answers(one: Batcher, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
-    """The answers to requests that arrive at once."""
-
-    async def all_of_them() -> list[InferenceResult]:
-        return await asyncio.gather(*map(one.submit, asks))
-
-    return asyncio.run(all_of_them())
-
-
-def said(served: InferenceResult) -> tuple[list[int], str, str | None]:
-    """Items by number, stage, reason."""
-    answer = served.answer
-    return [ITEMS.index(item.item_id) for item in answer.items], answer.stage, answer.fallback
 
 
 def raising(batch: Batch, k: int) -> Ranking:
@@ -271,90 +167,6 @@ def test_a_request_that_breaks_the_model_takes_no_other_along() -> None:
     with engine(Misbehaving(act)) as one:
         served = answers(one, [asked(f"u{number}") for number in range(8)])
     assert [each.answer.fallback for each in served] == [None] * 3 + [MODEL_ERROR] + [None] * 4
-
-
-def spinning(stop: threading.Event) -> Act:
-    """Busy in Python until it is stopped: by the test, or before by the engine."""
-
-    def act(batch: Batch, k: int) -> Ranking:
-        while not stop.is_set():
-            pass
-        return sound(batch, k)
-
-    return act
-
-
-def sleeping(stop: threading.Event) -> Act:
-    """Out of Python until it is stopped, in steps that no interrupt cuts short."""
-
-    def act(batch: Batch, k: int) -> Ranking:
-        time.sleep(6 * DEADLINE)
-        stop.wait(PATIENT)
-        return sound(batch, k)
-
-    return act
-
-
-@pytest.mark.parametrize("hang", [sleeping, spinning])
-def test_a_model_that_hangs_is_answered_for_at_its_deadline_and_replaced(
-    hang: Callable[[threading.Event], Act],
-) -> None:
-    stop = threading.Event()
-    model = Misbehaving(hang(stop))
-    with engine(model, DEADLINE) as one:
-        start = time.monotonic()
-        (served,) = answers(one, [asked()])
-        assert said(served) == ([5, 4, 3], "popular", MODEL_TIMEOUT)
-        assert DEADLINE * 0.9 <= time.monotonic() - start < PATIENT / 2
-        model.act = None
-        wait_for(lambda: answers(one, [asked()])[0].answer.fallback is None, "the thread was replaced")
-        stop.set()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Until it holds."""
-    end = time.monotonic() + PATIENT
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-
-
-def test_a_thread_that_spins_in_python_is_ended() -> None:
-    stop = threading.Event()
-    before = set(threading.enumerate())
-    with engine(Misbehaving(spinning(stop)), DEADLINE) as one:
-        hung = next(thread for thread in threading.enumerate() if thread not in before)
-        answers(one, [asked()])
-        answers_until(one, lambda: not hung.is_alive(), "the spinning thread was interrupted")
-        assert not stop.is_set()
-        stop.set()
-
-
-def answers_until(one: Batcher, condition: Callable[[], bool], what: str) -> None:
-    """Ask, so that the engine looks after its thread, until the condition holds."""
-
-    def asked_again() -> bool:
-        answers(one, [asked()])
-        return condition()
-
-    wait_for(asked_again, what)
-
-
-def test_a_model_that_hangs_repeatedly_is_not_called_for_a_while() -> None:
-    stop = threading.Event()
-    model = Misbehaving(sleeping(stop))
-    with engine(model, DEADLINE) as one:
-        reasons = [answers(one, [asked()])[0].answer.fallback for _ in range(2)]
-        answers_until(one, lambda: not one.breaker.closed or one.hung >= MAX_HUNG, "it rests")
-        assert set(reasons) <= {MODEL_TIMEOUT, MODEL_OVERLOADED}
-        start = time.monotonic()
-        (served,) = answers(one, [asked()])
-        assert said(served) == ([5, 4, 3], "popular", MODEL_RESTING)
-        assert time.monotonic() - start < DEADLINE, "no request waits while the circuit is open"
-        assert one.hung <= MAX_HUNG
-        model.act = None
-        stop.set()
-        wait_for(lambda: answers(one, [asked()])[0].answer.fallback is None, "a probe found it well again")
 
 
 def test_requests_that_wait_are_asked_together_and_answered_apart() -> None:
@@ -530,22 +342,6 @@ def test_a_breaker_opens_for_longer_each_time_and_closes() -> None:
     assert breaker.admits(9)
     breaker.record_failure(9)
     assert breaker.admits(9), "as forbearing as at first"
-
-
-def test_a_model_that_hangs_again_and_again_is_trouble_until_it_answers(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level("INFO", "tastemaker")
-    stop = threading.Event()
-    model = Misbehaving(sleeping(stop))
-    with engine(model, 0.02) as one:
-        words = "the model hangs and is not called for a while; lists are answered without it"
-        answers_until(one, lambda: one.trouble == words, "the model hangs, and nothing says so")
-        model.act = None
-        stop.set()
-        answers_until(one, lambda: one.trouble is None, "the model answers, and is still in trouble")
-    assert sum("is not called for a while" in message for message in caplog.messages) == 1
-    assert sum("answers again" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("fault", [SystemExit(1), MemoryError(), TypeError("a defect of ours")])
