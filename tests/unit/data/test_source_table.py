@@ -143,6 +143,23 @@ def test_items_and_users_from_their_own_files(tmp_path: Path) -> None:
     assert source.users().num_rows == 0
 
 
+@pytest.mark.parametrize("kind", ["items", "users"])
+@pytest.mark.parametrize(("name", "text"), [("t.csv", "{key}\n"), ("t.parquet", "")])
+def test_a_named_table_without_rows_is_refused(tmp_path: Path, kind: str, name: str, text: str) -> None:
+    """An export that failed would take the categories from all items, and with them what is blocked."""
+    events = written(tmp_path, "user_id,item_id,occurred_at\nu,a,2024-01-03\n")
+    key = f"{kind[:-1]}_id"
+    if text:
+        table = written(tmp_path, text.format(key=key), name)
+    else:
+        table = tmp_path / name
+        pq.write_table(pa.table({key: pa.array([], pa.string())}), table)
+    source = open_source(SourceSettings.model_validate({"path": events, kind: str(table)}))
+    with pytest.raises(SourceError, match=f"the table of {kind}, has no rows") as caught:
+        getattr(source, kind)()
+    assert f"source.{kind}" in str(caught.value)
+
+
 PEOPLE = """who,land,Segment,is business,über uns,email
 a,FR, gold ,true,"x, ""y"" ",a@x
 b,,,false,ß,b@x

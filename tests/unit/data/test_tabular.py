@@ -184,6 +184,8 @@ def test_json_in_any_form_is_text(tmp_path: Path) -> None:
         ("a.json", json.dumps(objects).encode()),
         ("a.jsonl", lines.encode()),
         ("a.ndjson", lines.encode("utf-16")),
+        ("marked.json", json.dumps(objects).encode("utf-8-sig")),
+        ("marked.jsonl", lines.encode("utf-8-sig")),
     ):
         assert opened(written(tmp_path, content, name))[1] == wanted
 

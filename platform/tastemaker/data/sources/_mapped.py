@@ -139,6 +139,12 @@ class MappedRows:
                 ).to_arrow_table()
             except duckdb.Error as error:
                 raise table.explain(error) from error
+        if len(found) == 0:
+            raise SourceError(
+                f"{named}, the table of {kept.table}, has no rows: what is known of {kept.table} would be "
+                "lost, such as the categories by which they are blocked",
+                fix=f"export it again; or take source.{kept.table} out of tastemaker.toml",
+            )
         mapped = own | {name: known.get(name, name) for name in kept.names}
         self._note(kept.table, named, table, mapped, forms, warnings)
         return found.cast(nullable(schema))

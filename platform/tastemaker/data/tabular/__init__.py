@@ -101,7 +101,7 @@ def _opened(
         if suffix == ".parquet":
             rows = connection.read_parquet(literal(inner), hive_partitioning=False)
             return Table(rows, {}, delimited.repeated(pq.read_schema(inner).names, path), explain)
-        text = as_utf8(inner, folder, encoding, path)
+        text = as_utf8(inner, folder, encoding, path, with_mark=suffix not in JSON)
         facts: dict[str, Any] = {"encoding": text.encoding}
         if suffix in JSON:
             return Table(json_rows.read(connection, text.path, path), facts, text.warnings, explain)

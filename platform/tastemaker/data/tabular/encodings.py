@@ -14,7 +14,8 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""UTF-32 first: its mark begins with that of UTF-16. UTF-8 with a mark is UTF-8, which DuckDB reads."""
+"""UTF-32 first: its mark begins with that of UTF-16. UTF-8 with a mark is UTF-8: DuckDB reads it as CSV, and
+of JSON a copy without the mark is made."""
 
 SAMPLE_BYTES = 1 << 18
 MAX_UTF8_SHARE = 0.1

@@ -41,7 +41,7 @@ class _Scan(NamedTuple):
     """Whether lines end in different ways, be it within quotes."""
 
 
-def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path) -> Text:
+def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path, *, with_mark: bool = True) -> Text:
     """Return the file as UTF-8 text with one kind of line end.
 
     Args:
@@ -49,6 +49,7 @@ def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path) -> Text
         folder: Where a converted copy is written, if one is needed.
         encoding: The file's encoding; None: detected.
         named: The name of the file in messages.
+        with_mark: Whether a byte order mark before UTF-8 may stay: DuckDB reads it as CSV, not as JSON.
 
     Raises:
         SourceError: The encoding does not allow a byte; the message names its line and place.
@@ -60,6 +61,8 @@ def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path) -> Text
     wide = next((name for bom, name in BOMS if head.startswith(bom)), None) or without_bom(head)
     if wide is not None:
         return _copied(path, folder, wide, named)
+    if head.startswith(codecs.BOM_UTF8) and not with_mark:
+        return _copied(path, folder, "utf-8", named)
     scan = _scan(path)
     if scan.invalid_at is None:
         text = Text(path, "utf-8")
