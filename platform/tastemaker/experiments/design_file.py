@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.plan import BUCKETS, percentage
+from tastemaker.util.plain_yaml import plain_yaml
 from tastemaker.util.spelling import did_you_mean
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
@@ -31,10 +32,10 @@ def read_design_file(path: Path) -> Design:
         TastemakerError: It can't be read, a key is unknown or missing, or a value has another type.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        content = plain_yaml().load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TastemakerError(f"{path} can't be read: {error.strerror}", fix="name another file") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise TastemakerError(f"{path} is not valid YAML: {error}", fix="correct it at that place") from error
     if not isinstance(content, dict):
         raise TastemakerError(

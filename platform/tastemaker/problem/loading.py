@@ -6,7 +6,6 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tastemaker.errors import ProblemError
@@ -14,6 +13,7 @@ from tastemaker.problem.positions import Positions, find_positions
 from tastemaker.problem.rules import Mistake, broken_rules
 from tastemaker.problem.spec import ProblemSpec
 from tastemaker.problem.wording import in_words
+from tastemaker.util.plain_yaml import plain_yaml
 
 
 class ProblemFileError(ProblemError):
@@ -93,7 +93,7 @@ def _read(path: FilePath) -> str:
 
 def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
     """Return the positions of all keys, and the plain data. Of a duplicated key the first value is kept."""
-    yaml = YAML(typ="safe", pure=True)
+    yaml = plain_yaml()
     yaml.allow_duplicate_keys = True
     try:
         return find_positions(yaml.compose(text)), yaml.load(text)
@@ -103,6 +103,10 @@ def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
         raise ProblemError(
             f"{path} is not valid YAML{where}: {error.problem or error.context}",
             fix="indent with spaces, write `key: value`, quote text that holds : # [ ] { } * & ! %",
+        ) from error
+    except RecursionError as error:
+        raise ProblemError(
+            f"{path} is nested too deeply", fix="write keys as in `tastemaker frame --show`"
         ) from error
     except YAMLError as error:
         raise ProblemError(

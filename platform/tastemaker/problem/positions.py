@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tastemaker.problem.rules import Mistake, Path
+from tastemaker.util.canonical_texts import canonical_text
 
 
 @dataclass
@@ -46,7 +47,7 @@ def _children(path: Path, node: MappingNode, positions: Positions) -> list[tuple
     for key, value in node.value:
         if not isinstance(key, ScalarNode):
             continue
-        at: Path = (*path, key.value)
+        at: Path = (*path, canonical_text(key.value))
         line = key.start_mark.line + 1
         if at in children:
             # The mistake has a path of its own, so that it shows the second line and not the first.

@@ -35,6 +35,7 @@ _WANTED = {
     "float": "a number",
     "finite": "a finite number",
     "bool": "true or false",
+    "date": "a date such as 2026-01-31",
     "string": "text",
     "tuple": "a list, each entry on a line of its own after `- `",
     "dict": "keys and values, indented below it",

@@ -222,11 +222,39 @@ def test_the_rules_also_guard_problems_made_in_python() -> None:
         ("name: *unknown", "is not valid YAML at line 1"),
         ("name: x\x00", "is not valid YAML"),
         ("&a [*a]", "must hold keys"),
+        ("name: " + "[" * 2_000 + "]" * 2_000, "is nested too deeply"),
         ("&a {name: *a}", "2 mistakes|1 mistake"),
     ],
 )
 def test_what_is_not_a_problem_at_all(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ProblemError, match=message):
+        load_problem(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("split", "problem"),
+    [
+        ("{until: 2026-09-31}", "split.until is '2026-09-31', must be a date such as 2026-01-31"),
+        ("{until: 2026-13-01 10:00:00}", "must be a date such as 2026-01-31"),
+        ("{until: 31/12/2026}", "split.until is '31/12/2026', must be a date such as 2026-01-31"),
+        ("{until: 20261231}", "split.until is 20261231, must be a date such as 2026-01-31"),
+        ("{test_days: " + "9" * 5_000 + "}", "split.test_days is '999"),
+    ],
+)
+def test_a_value_that_no_type_can_hold_is_a_mistake_with_its_line(
+    tmp_path: Path, split: str, problem: str
+) -> None:
+    text = f"name: x\nobjectives: [{{name: o, events: {{buy: {{}}}}}}]\nsplit: {split}\n"
+    with pytest.raises(ProblemError, match="line 3: ") as caught:
+        load_problem(written(tmp_path, text))
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("again", ["'buy '", "'\u200bbuy'", "buy"])
+def test_a_key_that_differs_by_blanks_is_given_twice(tmp_path: Path, again: str) -> None:
+    """Only one of the two weights would count."""
+    text = f"name: x\nobjectives: [{{name: o, events: {{buy: {{}}, {again}: {{weight: 2}}}}}}]\n"
+    with pytest.raises(ProblemError, match=r"events\.buy is given a second time"):
         load_problem(written(tmp_path, text))
 
 
