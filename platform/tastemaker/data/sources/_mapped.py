@@ -141,8 +141,8 @@ class MappedRows:
                 raise table.explain(error) from error
         if len(found) == 0:
             raise SourceError(
-                f"{named} has no rows: what is known of {kept.table} would be lost, such as the categories by "
-                "which they are blocked",
+                f"{named} has no rows: what is known of {kept.table} would be lost, such as the categories "
+                "by which they are blocked",
                 fix=f"export it again; or take source.{kept.table} out of tastemaker.toml",
             )
         mapped = own | {name: known.get(name, name) for name in kept.names}
