@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.tools import add_constant
 
 from tastemaker.experiments.agreement import MIN_EXPERIMENTS, ForecastOutcome, slope, summarize
 
@@ -55,7 +56,7 @@ def test_without_any_error_there_is_no_z() -> None:
 def test_the_slope_is_that_of_statsmodels_with_hc3() -> None:
     forecasts = RNG.normal(0.03, 0.05, 12)
     outcomes = 0.6 * forecasts + RNG.normal(0, 0.02, 12) * np.linspace(0.2, 3, 12)
-    fitted = sm.OLS(outcomes, sm.add_constant(forecasts)).fit(cov_type="HC3", use_t=True)
+    fitted = OLS(outcomes, add_constant(forecasts)).fit(cov_type="HC3", use_t=True)
     expected = [fitted.params[1], *fitted.conf_int()[1]]
     assert list(slope(forecasts, outcomes)) == pytest.approx(expected, rel=1e-9)
 

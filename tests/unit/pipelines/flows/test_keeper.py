@@ -9,11 +9,8 @@ from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import State, StateDetails, StateType
 
-from tastemaker_pipelines.flows import keeper
 from tastemaker_pipelines.flows.flow import PendingWork, wait_key
-from tastemaker_pipelines.flows.keeper import RunKeeper
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -26,13 +23,18 @@ def woken(monkeypatch: pytest.MonkeyPatch, stamps: Sequence[str], key: str) -> b
         stamps: The work's stamp each time that it is read.
         key: The stamp in the key of the run's wait.
     """
+    # Prefect takes a second to import: only the worker that runs these tests pays for it.
+    from prefect.client.schemas.objects import State, StateDetails, StateType
+
+    from tastemaker_pipelines.flows import keeper
+
     reads = iter([[PendingWork("rollout", 2, "a rollout", stamp, "ada", None)] for stamp in stamps])
     monkeypatch.setattr(keeper, "pending_work", lambda _: next(reads))
     details = StateDetails(pause_key=wait_key(key, "0"))
     state: State[Any] = State(type=StateType.PAUSED, name="Suspended", state_details=details)
     client = Mock()
     client.create_flow_run_from_deployment.return_value = Mock(state=state)
-    kept = RunKeeper(Mock(), {"rollout": uuid4()}, "home", timedelta(minutes=1))
+    kept = keeper.RunKeeper(Mock(), {"rollout": uuid4()}, "home", timedelta(minutes=1))
     kept.keep(client, NOW)
     return bool(client.set_flow_run_state.called)
 
