@@ -33,7 +33,7 @@ from tastemaker.promotion_settings import PromotionSettings
 from tastemaker.serving_settings import RetrievalSettings, ServingSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
-from tastemaker.util.unknown_settings import meant_key, mistyped_variables
+from tastemaker.util.unknown_settings import is_setting, meant_key, mistyped_variables
 from tastemaker.watch_settings import WatchSettings
 
 FILE_SOURCES = ("table", "online_retail")
@@ -355,9 +355,11 @@ def load_settings(**overrides: Any) -> Settings:
             f"tastemaker.toml can't be read: {error}", fix="save it as a text file in UTF-8"
         ) from error
     except SettingsError as error:
+        text = getattr(error.__cause__, "doc", None)  # what is not JSON; not shown, it may hold a password
+        names = [name for name in sorted(os.environ) if is_setting(name) and os.environ[name] == text]
         raise TastemakerError(
-            f"settings are wrong: {error}: {error.__cause__ or ''}",
-            fix="write the value of that environment variable as JSON",
+            f"settings are wrong: {', '.join(names)} is not JSON: {error.__cause__ or error}",
+            fix="""write a list as '["brand"]', and a table as '{"user_id": "customer"}'""",
         ) from error
     except ValidationError as error:
         raise TastemakerError(

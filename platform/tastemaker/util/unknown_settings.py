@@ -64,6 +64,12 @@ def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
     return []
 
 
+def is_setting(name: str) -> bool:
+    """Return whether a variable of the environment holds a setting: secrets are read elsewhere."""
+    own = name.upper().removeprefix(PREFIX)
+    return own != name.upper() and own not in OTHERS
+
+
 def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:
     """Return the key that an unknown key was probably meant to be; None if none is close.
 

@@ -104,13 +104,34 @@ def test_a_mistyped_key_in_the_environment_below_a_section(monkeypatch: pytest.M
         load_settings()
 
 
-def test_a_value_that_is_not_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASTEMAKER_SOURCE", "{name: table")
-    with pytest.raises(TastemakerError, match=r"source.*\n  fix: write the value"):
-        load_settings()
-
-
 def test_a_mistyped_hyperparameter_is_refused_with_a_suggestion(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("[models.trending]\nhalf_live_days = 2\n")
     with pytest.raises(TastemakerError, match=r"half_live_days = 2: .*; did you mean half_life_days\?"):
         Workspace(load_settings()).config(get("trending"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASTEMAKER_SOURCE__ITEM_COLUMNS", "brand,description"),
+        ("TASTEMAKER_SOURCE__COLUMNS", "{user_id: customer}"),
+        ("TASTEMAKER_SOURCE", "orders.csv"),
+        ("TASTEMAKER_MODELS", "{"),
+        ("TASTEMAKER_SOURCE", "{name: table"),
+    ],
+)
+def test_a_variable_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("TASTEMAKER_SEED", "7")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TastemakerError) as caught:
+        load_settings()
+    assert f"{name} is not JSON" in str(caught.value)
+    assert "\n  fix: write a list as" in str(caught.value)
+
+
+def test_a_secret_of_the_same_value_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEMAKER_SOURCE", "hunter")
+    monkeypatch.setenv("TASTEMAKER_DASHBOARD_PASSWORD", "hunter")
+    with pytest.raises(TastemakerError) as caught:
+        load_settings()
+    assert "PASSWORD" not in str(caught.value)
