@@ -29,6 +29,19 @@ _SHOWN = """
         unnest(scores) AS score, unnest(propensities) AS propensity
     FROM logged WHERE epoch_us(occurred_at) / 1e6 < $until
 """
+_SHOWN_AND_NAMED = """
+    CREATE TEMP TABLE shown AS
+    SELECT * FROM (
+        SELECT request_id, epoch_us(occurred_at) / 1e6 AS shown_at, user_id, unnest(teams) AS team,
+            unnest(item_ids) AS item_id, unnest(range(len(item_ids)))::INTEGER AS position
+        FROM logged WHERE epoch_us(occurred_at) / 1e6 < $until
+    )
+    WHERE (request_id, item_id) IN (SELECT request_id, item_id FROM happened WHERE request_id IS NOT NULL)
+        OR (user_id, item_id) IN (
+            SELECT user_id, item_id FROM happened WHERE request_id IS NULL AND user_id IS NOT NULL
+        )
+"""
+"""The rows of `_SHOWN` to which an event may be credited, which are few, without what no credit needs."""
 _HAPPENED = """
     CREATE TEMP TABLE happened AS
     SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS occurred,
@@ -103,7 +116,11 @@ def find_reward_events(
 
 
 def credit_events(
-    connection: DuckDBPyConnection, *, until: float = np.inf, feedback_delay: float = np.inf
+    connection: DuckDBPyConnection,
+    *,
+    until: float = np.inf,
+    feedback_delay: float = np.inf,
+    only_named: bool = False,
 ) -> None:
     """Create `shown`, `credited` and `earning` of `join_log`, after `find_reward_events`.
 
@@ -111,8 +128,10 @@ def credit_events(
         connection: As in `join_log`, with the tables `rewards` and `happened`.
         until: Seconds since 1970 UTC. Only what was shown strictly before counts.
         feedback_delay: Seconds from the impression to the arrival of its feedback, at most.
+        only_named: Whether `shown` may lack items to which no event is credited. The other tables have the
+            same rows, at a part of the cost.
     """
-    connection.execute(_SHOWN, {"until": until})
+    connection.execute(_SHOWN_AND_NAMED if only_named else _SHOWN, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
     connection.execute(_EARNING, {"impression": IMPRESSION, "feedback_delay": feedback_delay})
 

@@ -16,10 +16,17 @@ from hypothesis import strategies as st
 
 from support.request_logs import NOON, click, fill, request
 from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import EVENTS
-from tastemaker.event_log.attribution import Attribution, as_feedback, attribute
+from tastemaker.event_log.attribution import (
+    Attribution,
+    as_feedback,
+    attribute,
+)
 from tastemaker.event_log.drain import drain
+from tastemaker.event_log.log_join import credit_events, find_reward_events
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.event_log.rows import feedback_rows, request_rows
 from tastemaker.problem import EventReward, Objective, ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
 
@@ -74,6 +81,42 @@ def reported(
     fields = {"event_type": kind, "item_id": item, "value": 8.0, "occurred_at": NOON + at, "user_id": "ann"}
     fields |= {"received_at": NOON + at, "request_id": None if of is None else f"{of:032x}"}
     return click(name, **fields | other)
+
+
+def earned(events: Iterable[FeedbackRecord], lists: Iterable[Record], *, only_named: bool) -> list[Any]:
+    """The rows of `earning`."""
+    with open_duckdb() as connection:
+        connection.register("events", EVENTS.empty_table())
+        connection.register("logged", request_rows(list(lists)))
+        connection.register("reported", feedback_rows(list(events)))
+        find_reward_events(connection, PROBLEM)
+        credit_events(connection, only_named=only_named)
+        return sorted(connection.execute("SELECT * FROM earning").fetchall(), key=str)
+
+
+@given(
+    lists=st.lists(
+        st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.lists(st.sampled_from("xyz"), unique=True)),
+        max_size=8,
+    ),
+    events=st.lists(
+        st.tuples(
+            st.integers(0, 12), st.sampled_from(["a", "b", None]), st.sampled_from("xyz"),
+            st.sampled_from([None, 0, 1, 2, 99]), st.sampled_from(["click", "buy", "view"]),
+        ),
+        max_size=8,
+    ),
+)  # fmt: skip
+def test_without_items_that_no_event_names_the_credits_are_the_same(
+    lists: list[tuple[int, str, list[str]]], events: list[tuple[int, str | None, str, int | None, str]]
+) -> None:
+    """Whether an event names its list, its user, both or neither."""
+    answers = [shown(name, at * HOUR, user, tuple(items)) for name, (at, user, items) in enumerate(lists)]
+    feedback = [
+        reported(str(name), kind, item, at * HOUR, of=of, user_id=user)
+        for name, (at, user, item, of, kind) in enumerate(events)
+    ]
+    assert earned(feedback, answers, only_named=True) == earned(feedback, answers, only_named=False)
 
 
 def flags(found: Attribution) -> dict[str, list[str]]:

@@ -290,7 +290,7 @@ def _read_events(connection: DuckDBPyConnection, query: UnitQuery, until: float)
     if query.has_lists:
         connection.execute(unit_sql.UNIT_LISTS, window)
     if "credits" in query.origins:
-        credit_events(connection, until=until)
+        credit_events(connection, until=until, only_named=True)
         connection.execute(unit_sql.UNIT_CREDITS, window)
     if query.is_credited and "credits" in query.origins:
         connection.execute(unit_sql.CREDITED_EVENTS)

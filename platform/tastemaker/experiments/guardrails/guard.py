@@ -11,6 +11,8 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from threading import Event
 from typing import NamedTuple, Protocol
 
@@ -52,6 +54,8 @@ CHECK_SECONDS = 60.0
 """How often the service's metrics are checked."""
 REWARD_SECONDS = 3_600.0
 """How often the users' metrics are checked."""
+REWARD_SHARE = 0.05
+"""Of the time, the most that checks of one experiment's users take: where they take long, they are fewer."""
 LOOK_SECONDS = 1.0
 """How often the guard looks for variants that the controller took out of service."""
 GUARDED_KINDS = ("ab", "aa", "bandit", "rollout")
@@ -108,7 +112,7 @@ class _Memory:
         self.harmful: set[tuple[str, str]] = set()
         """Variants and guardrails of which the last check said so."""
         self.rewards: Sequence[GuardrailCheck] = ()
-        self.rewards_at = self.allocated_at = float("-inf")
+        self.rewards_at = self.rewards_due = self.allocated_at = float("-inf")
 
     def notice(self, checks: Sequence[GuardrailCheck]) -> None:
         """Remember the checks for those that follow."""
@@ -214,9 +218,11 @@ class Guard:
             memory = self._memories[experiment.name] = _Memory(experiment.changes)
         guards = metric_guards(experiment.design, experiment.epoch, self._rewards.is_higher_better)
         fresh, fault = self._serving_checks(experiment, guards) if is_read else _stale(experiment, guards)
-        if self._monotonic() - memory.rewards_at >= REWARD_SECONDS:
+        if (begun := self._monotonic()) >= memory.rewards_due:
             memory.rewards = list(self._reward_checks(experiment, guards, history))
             memory.rewards_at = self._monotonic()
+            taken = memory.rewards_at - begun
+            memory.rewards_due = memory.rewards_at + max(REWARD_SECONDS, taken / REWARD_SHARE)
             fresh = [*fresh, *memory.rewards]
         situation = Situation(experiment.state, experiment.epoch, history, frozenset(memory.harmful))
         decision = decide(situation, fresh, incident=fault)
@@ -278,13 +284,32 @@ class Guard:
         design, units = experiment.design, None
         log = self._log(f"{experiment.name}: rewards")
         try:
-            units = self._rewards.read(experiment, started_at=began_at(experiment, history), now=self._wall())
+            units = self._while_acting(
+                partial(
+                    self._rewards.read,
+                    experiment,
+                    started_at=began_at(experiment, history),
+                    now=self._wall(),
+                )
+            )
             log.succeeded()
         except (duckdb.Error, TastemakerError) as error:
             log.failed(f"{experiment.name}: what its users did can't be read", detail=error)
         yield from metric_checks(design, guards, "reward", units and units.summaries)
         if not experiment.is_routed:
             yield from ratio_checks(design, units and units.counts)
+
+    def _while_acting(self, read: Callable[[], RewardUnits | None]) -> RewardUnits | None:
+        """Return what is read, which may take minutes: trips are acted on meanwhile."""
+        with ThreadPoolExecutor(1) as readers:
+            reading = readers.submit(read)
+            while not wait((reading,), LOOK_SECONDS).done:
+                try:
+                    self.act_on_trips()
+                    self._log("trips").succeeded()
+                except Exception as error:  # of a database or a disk: the next look may succeed
+                    self._log("trips").failed("trips can't be read while users are counted", detail=error)
+        return reading.result()
 
     def _read_log(self, active: Sequence[Experiment], histories: Mapping[str, Sequence[Change]]) -> bool:
         """Read what is new in the log; return whether that worked."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -22,6 +24,7 @@ from tastemaker.event_log.drain import drain
 from tastemaker.event_log.spool_file import FILE_NAME
 from tastemaker.experiments.guardrails import guard as guarding
 from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
+from tastemaker.experiments.guardrails.checks import RewardUnits
 from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, GuardReport
 from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.plan_file import decode_plan
@@ -286,6 +289,45 @@ def test_a_plan_that_can_not_be_compiled_does_not_stop_the_checks(
     monkeypatch.setattr(world.home.experiments, "settle_kills", broken)
     world.serve(b=0.3)
     assert verdicts(world.check())["fallback_share"] == "harm"
+
+
+def test_trips_are_acted_on_while_users_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a count that lasts until then; what it found comes too late for that experiment."""
+    counted, states = world.users.read, list[str]()
+
+    def read_slowly(*words: Any, **more: Any) -> RewardUnits | None:
+        trip(world)
+        given_up = time.monotonic() + 60
+        while world.state == "running" and time.monotonic() < given_up:
+            time.sleep(0.05)
+        states.append(world.state)
+        return counted(*words, **more)
+
+    monkeypatch.setattr(world.users, "read", read_slowly)
+    world.serve()
+    world.users.shares = {"a": 0.30, "b": 0.24}
+    world.check()
+    assert states == ["rolled_back"]
+    assert last_change(world) == ("guardrail:crash", "roll_back")
+
+
+def test_a_count_of_users_that_takes_long_is_repeated_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes at most a twentieth of the time; a short one is repeated each hour."""
+    counted, times, taken = world.users.read, list[float](), (600.0, 10.0, 10.0)
+
+    def read_slowly(*words: Any, **more: Any) -> RewardUnits | None:
+        times.append(world.clock.monotonic)
+        world.clock.pass_by(taken[len(times) - 1])
+        return counted(*words, **more)
+
+    monkeypatch.setattr(world.users, "read", read_slowly)
+    while len(times) < 3:
+        world.serve(units=1)
+        world.check(after=300.0)
+    pauses = np.diff(times) - taken[:2]  # until the first check after the time is over
+    assert pauses.tolist() == [600.0 / 0.05, REWARD_SECONDS]
 
 
 def test_a_rollback_that_fails_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
