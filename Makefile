@@ -25,7 +25,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-fast bi check docs lock release format clean
+.PHONY: help install demo test test-fast bi demo-test check docs lock release format clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -63,6 +63,9 @@ bi: install  ## load the dashboards into a real Superset and compare its figures
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/superset
 	$(BIN)/uv pip install --python build/superset/bin/python --quiet --require-hashes -r deploy/superset/requirements.txt
 	$(BIN)/pytest -q tests/nightly/test_superset.py
+
+demo-test: install  ## run the whole demo and read its words; a nightly job of minutes
+	$(BIN)/pytest -q tests/nightly/test_demo.py
 
 check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/ruff check .
