@@ -65,7 +65,7 @@ bi: install  ## load the dashboards into a real Superset and compare its figures
 	$(BIN)/pytest -q tests/nightly/test_superset.py
 
 demo-test: install  ## run the whole demo and read its words; a nightly job of minutes
-	$(BIN)/pytest -q tests/nightly/test_demo.py
+	$(BIN)/pytest -q tests/nightly/test_whole_demo.py
 
 check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/ruff check .

@@ -34,7 +34,8 @@ import aiohttp
 import click
 import psutil
 from loads import CONNECTIONS, Flood, Paced, flood, paced, ratios
-from serving import BINARIES, HERE, Server, server
+from serving import HERE
+from serving_servers import BINARIES, Server, server
 from serving_shop import N_USERS, PROBLEM, fill_features, install_plugin, make_home
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from support import served_homes
+from support.asgi_apps import not_found
 from support.workers import open_worker
 from tastemaker.api.schemas import Answer, Explanation, HTTPError, ItemUpsert, Request, SessionRequest
 from tastemaker.data.lake import Lake
@@ -24,7 +25,7 @@ from tastemaker.event_log.records import Record
 from tastemaker.event_log.spool import Spool
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference import explain
 from tastemaker.serving.inference.explain import GONE, Explainer, explanation

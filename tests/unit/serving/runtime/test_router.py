@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from support import served_homes
+from support.asgi_apps import not_found
 from tastemaker.api.schemas import Answer, ItemUpsert, RankRequest, Request, SessionRequest
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import Assignment, Record
@@ -22,7 +23,7 @@ from tastemaker.event_log.spool import read
 from tastemaker.online_learning.checkpoints import EMPTY, Checkpoints, LogPosition
 from tastemaker.registry import Version, deployment
 from tastemaker.registry.deployment import Followed
-from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble, open_engine, open_parts
