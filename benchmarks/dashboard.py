@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,9 @@ import psutil
 from playwright.sync_api import sync_playwright
 from sqlalchemy import Engine, insert, text
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.servers import free_port
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import measurements, promotions, reports, versions
@@ -139,9 +141,7 @@ def fill(engine: Engine, count: int, days: int) -> int:
 @contextmanager
 def dashboard(home: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Yield the address of a dashboard and its process."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [str(Path(sys.executable).with_name("tastemaker")), "dashboard", "--port", str(port)]
     environment = os.environ | {"TASTEMAKER_HOME": str(home)}
     url = f"http://127.0.0.1:{port}"

@@ -27,9 +27,9 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from support import request_logs
-from support.bento_servers import free_port, running
+from support.bento_servers import running
 from support.served_homes import make_home
-from support.servers import postgres
+from support.servers import free_port, postgres
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.postgres import PostgresSink, connect
 from tastemaker.event_log.records import Entry, FeedbackRecord

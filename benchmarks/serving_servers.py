@@ -19,6 +19,10 @@ from typing import NamedTuple
 import serving_rivals
 from serving_shop import N_USERS, user_id
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.servers import free_port
+
 BINARIES = Path(sys.executable).parent
 NOOP, BARE, BY_HAND = (
     "bentoml, @bentoml.api no-op",
@@ -53,7 +57,7 @@ Command = tuple[Sequence[str], dict[str, str], Path]
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
     """Start a Redis with all users' features, for `by_hand`, and yield its URL."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         ["redis-server", "--port", str(port), "--save", "", "--appendonly", "yes", "--dir", str(folder)],
         stdout=subprocess.DEVNULL,
@@ -99,7 +103,7 @@ def service_command(folder: Path, environment: dict[str, str], home: Home, worke
 @contextmanager
 def server(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
     """Start a server on a port of its own, and yield it once it answers."""
-    port = _free_port()
+    port = free_port()
     with (folder / f"server-{port}.log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log,
@@ -114,13 +118,6 @@ def server(command: Sequence[str], environment: dict[str, str], folder: Path) ->
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], path: str | None) -> None:

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import pytest
 
-from support.bento_servers import free_port, running
+from support.bento_servers import running
 from support.served_homes import make_home
+from support.servers import free_port
 from tastemaker.client import (
     Client,
     ExposureReport,

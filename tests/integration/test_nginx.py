@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.bento_servers import free_port, running, started
+from support.bento_servers import running, started
 from support.nginx import nginx, shipped_site
 from support.repository import ROOT
 from support.served_homes import make_home
+from support.servers import free_port
 from support.visited_service import until
 from tastemaker.serving.http.api_keys import add, changed
 

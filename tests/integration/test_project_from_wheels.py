@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from support import wheels
-from support.bento_servers import free_port, stop, wait
+from support.bento_servers import stop, wait
 from support.repository import ROOT
+from support.servers import free_port
 
 LIMIT_SECONDS = 600
 SIZE = {"n_users": 150, "n_items": 80, "events_per_day": 150}

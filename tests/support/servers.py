@@ -15,8 +15,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from itertools import count
+from contextlib import closing, contextmanager, suppress
+from itertools import count, islice
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -158,11 +158,29 @@ def redis_url(redis_server: str) -> str:
     return redis_server
 
 
+def _own_ports() -> Iterator[int]:
+    """The ports that this process gives out, each once until all were.
+
+    They lie below those that the system gives to outgoing connections and to whoever binds port 0: such a
+    port may be taken before a server, which needs seconds to start, listens on it. The workers of a test run
+    have separate ones.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + worker, 32_768, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    first = 101 * os.getpid()  # other runs on this machine probably begin elsewhere
+    return (ports[(first + number) % len(ports)] for number in count())
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """A TCP port of the loopback on which no process listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback on which no process listens, for a server that starts soon."""
+    for port in islice(_PORTS, 1_000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port among 1,000: close other servers of this machine")
 
 
 def not_installed(what: str) -> NoReturn:
