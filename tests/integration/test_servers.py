@@ -34,7 +34,7 @@ def test_each_test_gets_an_empty_redis(redis_url: str, attempt: int) -> None:
 
 
 def test_a_free_port_is_given_to_one_caller_only() -> None:
-    """Neither by the system, to who asks it for any port, nor to two tests, nor where a process listens."""
+    """It is not among those that the system gives out, and no second test and no listener has it."""
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == 50
     with ExitStack() as servers:
