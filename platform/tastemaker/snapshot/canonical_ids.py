@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from tastemaker.util.canonical_texts import BLANKS
+from tastemaker.util.canonical_texts import BLANKS, slowly_trimmed_sql
 
 IdForm = Literal["canonical", "numbers", "text"]
 """canonical: as above. numbers: leading zeros go, too. text: only blanks go."""
@@ -126,7 +126,7 @@ def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str
         form: Which rules apply.
         missing: Words, without regard to case, that become null.
     """
-    text = f"trim({column}, {_literal(BLANKS)})"
+    text = slowly_trimmed_sql(column)
     words = [word.lower() for word in missing]
     cases = []
     if not any(re.fullmatch(_PLAIN, word) for word in words):
