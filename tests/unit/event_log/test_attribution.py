@@ -18,11 +18,7 @@ from support.request_logs import NOON, click, fill, request
 from tastemaker.data.lake import Lake
 from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import EVENTS
-from tastemaker.event_log.attribution import (
-    Attribution,
-    as_feedback,
-    attribute,
-)
+from tastemaker.event_log.attribution import Attribution, as_feedback, attribute
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.log_join import credit_events, find_reward_events
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record

@@ -57,7 +57,7 @@ _COLUMNS = f"""
         AS fallback,
     len(item_ids) = 0 AS empty, len(item_ids) < k AS short,
     CASE WHEN NOT isnan(latency_ms) THEN latency_ms > {{slow_ms:f}} END AS slow,
-    CASE WHEN variant_served = variant THEN version END AS version, {{{{undrained}}}} AS undrained
+    CASE WHEN variant_served = variant THEN version END AS version
 """
 _ADD = """
     INSERT INTO assigned BY NAME
@@ -189,7 +189,7 @@ class AssignedRequests:
 
     def _add(self, requests: DuckDBPyRelation, *, undrained: bool) -> None:
         assigned = requests.filter("experiment IS NOT NULL AND variant_probability IS NOT NULL")
-        assigned.project(self._columns.format(undrained=undrained)).create("fresh")
+        assigned.project(f"{self._columns}, {undrained} AS undrained").create("fresh")
         try:
             self.connection.execute(_ADD)
             self.connection.execute(_NOTE_DRAINED)
